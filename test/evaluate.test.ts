@@ -35,10 +35,10 @@ it('counts what is first, what is among five, and what is taken for what', () =>
     row(2, [1, 2, 3, 4, 5], [2, 1, 3, 4, 9]),
     row(7, [1, 2, 3, 4, 5], [2, 1, 3, 4, 5]),
     row(null, [3], [3]),
-    row(1, [], [1]),
+    { ...row(1, [], [1]), turned: true as const },
   ];
   expect(tally(rows, true)).toEqual({
-    counts: { pictures: 5, labelled: 4, top1: 1, top5: 2 },
+    counts: { pictures: 5, labelled: 4, top1: 1, top5: 2, turned: 1 },
     other: { top1: 3, top5: 3, agree: 2, agreeTop5: 3 },
     confusion: [{ wanted: 2, found: 1, count: 2 }],
   });
@@ -54,7 +54,9 @@ it('counts what is first, what is among five, and what is taken for what', () =>
 it('parts in any order add up to the whole, bit for bit', () => {
   const classes = fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { minLength: 5, maxLength: 5 });
   const rows = fc.array(
-    fc.tuple(fc.option(fc.integer({ min: 0, max: 6 })), classes, classes).map(([label, top, other]) => row(label, top, other)),
+    fc
+      .tuple(fc.option(fc.integer({ min: 0, max: 6 })), classes, classes, fc.boolean())
+      .map(([label, top, other, isTurned]): Row => ({ ...row(label, top, other), ...(isTurned ? { turned: true } : {}) })),
     { maxLength: 60 },
   );
   fc.assert(

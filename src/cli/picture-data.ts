@@ -5,7 +5,7 @@ import type { ByteSource } from '../bytes/byte-source.js';
 import { openTar } from '../containers/tar.js';
 import { ModelError } from '../errors.js';
 import { fileSource } from '../node/file-source.js';
-import { openPictureFolder, PICTURE } from '../node/picture-folder.js';
+import { leftOutKinds, OTHER, openPictureFolder, PICTURE } from '../node/picture-folder.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
 
 export interface PictureData extends PictureFolder {
@@ -87,7 +87,7 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
   if (paths.length === 0) throw new ModelError('usage', 'no archive is matched', { file: label });
   const sources: ByteSource[] = [];
   const members = new Map<string, () => Promise<Uint8Array>>();
-  const classes: string[] = [];
+  const [classes, others]: [string[], string[]] = [[], []];
   /** The first member that should say a class, and does not. */
   let without: string | null = null;
   for (const path of paths) {
@@ -95,8 +95,9 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
     sources.push(source);
     const inside = await openTar(source, MAX_TAR_MEMBERS);
     for (const [name, member] of inside) {
-      if (!PICTURE.test(name)) continue;
       const full = paths.length === 1 ? name : `${basename(path, extname(path))}/${name}`;
+      if (OTHER.test(name)) others.push(full);
+      if (!PICTURE.test(name)) continue;
       members.set(full, () => member.read(0, member.byteLength));
       const stated = inside.get(`${name.replace(PICTURE, '')}.cls`);
       const text = stated && stated.byteLength <= MAX_CLASS_BYTES ? new TextDecoder().decode(await stated.read(0, stated.byteLength)).trim() : '';
@@ -123,5 +124,14 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
   );
   const fromFolders = folders.every((folder) => folder !== '') ? [...members.keys()].map((name, i) => `${name},${folders[i]}`) : null;
   const table = classes.length === members.size ? classes : fromFolders;
-  return { label, names: [...members.keys()], labels: table?.join('\n') ?? null, labelsFile: basename(label), bytes: (name) => members.get(name)!(), close };
+  const names = [...members.keys()];
+  return {
+    label,
+    names,
+    leftOut: leftOutKinds(others),
+    labels: table?.join('\n') ?? null,
+    labelsFile: basename(label),
+    bytes: (name) => members.get(name)!(),
+    close,
+  };
 }

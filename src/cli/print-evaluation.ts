@@ -1,6 +1,7 @@
 /** What an evaluation found, as a person reads it. */
 import type { EvaluationDocument } from '../evaluate/document.js';
 import { share } from '../verify/agreement.js';
+import { asTheyLie } from '../verify/pictures/index.js';
 import { colour, formatCount, formatTime, safeText, table } from './print.js';
 
 const CONFUSED = 10;
@@ -41,6 +42,7 @@ export function printEvaluation(say: (text: string) => void, document: Evaluatio
   say('');
   for (const { name, problem } of failed.slice(0, FAILED)) say(`${colour.red('failed')}    ${safeText(name)}: ${safeText(problem)}`);
   if (failed.length > FAILED) say(`${colour.red('failed')}    ${failed.length - FAILED} more`);
+  if (counts.turned > 0) fact('note', asTheyLie(counts.turned));
   for (const note of notes) fact('note', note);
   say(`${formatCount(counts.pictures)} pictures in ${formatTime(elapsedMs)}, ${(counts.pictures / (elapsedMs / 1000)).toFixed(1)} a second`);
 }

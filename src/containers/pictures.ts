@@ -112,9 +112,10 @@ async function decodePng(bytes: Uint8Array, file: string): Promise<Picture> {
   const { decode, convertIndexedToRgb } = await import('fast-png');
   const needed = chunks.filter(({ type }) => ['IHDR', 'PLTE', 'IDAT', 'IEND'].includes(type));
   const decoded = decode(joined([Uint8Array.from(PNG_MAGIC), ...needed.map(({ whole }) => whole)]), { checkCrc: true });
-  if (colourType === 3) return { width, height, channels: 3, data: convertIndexedToRgb(decoded) };
+  const turn = chunks.some(({ type, data }) => type === 'eXIf' && orientationOf(data) > UPRIGHT) ? { isTurned: true } : {};
+  if (colourType === 3) return { width, height, channels: 3, data: convertIndexedToRgb(decoded), ...turn };
   const values = bytesOf(decoded.data, width * channels, depth);
-  return channels === 1 || channels === 3 ? { width, height, channels, data: values } : { width, height, ...withoutAlpha(values, channels) };
+  return channels === 1 || channels === 3 ? { width, height, channels, data: values, ...turn } : { width, height, ...withoutAlpha(values, channels), ...turn };
 }
 
 /** Width and height of each pass; of an interlaced picture there are seven. */

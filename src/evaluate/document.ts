@@ -12,6 +12,8 @@ export interface Row {
   readonly value: number | null;
   /** The first five classes of the other model. */
   readonly other?: readonly number[];
+  /** Only where its EXIF says that it is to be turned, which it was not. */
+  readonly turned?: true;
 }
 
 export interface EvaluatedModel {
@@ -34,6 +36,8 @@ export interface Counts {
   readonly labelled: number;
   readonly top1: number;
   readonly top5: number;
+  /** Of which EXIF says that they are to be turned: they were taken as they lie. */
+  readonly turned: number;
 }
 
 export interface EvaluationDocument {
@@ -67,12 +71,13 @@ export type Tally = Pick<EvaluationDocument, 'counts' | 'other' | 'confusion'>;
 
 /** Counts what rows say. */
 export function tally(rows: Iterable<Row>, hasOther: boolean): Tally {
-  const counts = { pictures: 0, labelled: 0, top1: 0, top5: 0 };
+  const counts = { pictures: 0, labelled: 0, top1: 0, top5: 0, turned: 0 };
   const other = { top1: 0, top5: 0, agree: 0, agreeTop5: 0 };
   const confusion = new Map<string, { wanted: number; found: number; count: number }>();
   for (const row of rows) {
     const [first] = row.top;
     counts.pictures++;
+    if (row.turned) counts.turned++;
     if (row.label !== null) {
       counts.labelled++;
       if (first === row.label) counts.top1++;
@@ -127,6 +132,7 @@ export function mergeEvaluations(documents: readonly EvaluationDocument[]): Eval
       labelled: sum(({ counts }) => counts.labelled),
       top1: sum(({ counts }) => counts.top1),
       top5: sum(({ counts }) => counts.top5),
+      turned: sum(({ counts }) => counts.turned),
     },
     other: first.other && {
       top1: sum(({ other }) => other?.top1 ?? 0),

@@ -107,7 +107,7 @@ export async function evaluate({ runner, against, data, places, labels, onRows, 
   const sides = against ? [runner, against] : [runner];
   const batch = Math.max(...sides.map((side) => side.batch));
   for (let start = 0; start < places.length; start += batch) {
-    const names: { name: string; place: number }[] = [];
+    const names: { name: string; place: number; turned?: true }[] = [];
     const sizes = sides.map(({ plan }) => plan.width * plan.height * plan.channels);
     const pictures = sizes.map((size) => new Float32Array(size * batch));
     for (const place of places.slice(start, start + batch)) {
@@ -117,7 +117,7 @@ export async function evaluate({ runner, against, data, places, labels, onRows, 
         const picture = await decodePicture(await data.bytes(name), file);
         for (const [i, { plan }] of sides.entries())
           preparePicture(picture, plan, file, pictures[i]!.subarray(names.length * sizes[i]!, (names.length + 1) * sizes[i]!));
-        names.push({ name, place });
+        names.push({ name, place, ...(picture.isTurned ? { turned: true } : {}) });
       } catch (error) {
         // What is wrong with the settings is wrong with all of them.
         if (!isModelError(error) || error.kind === 'usage') throw error;
@@ -126,10 +126,17 @@ export async function evaluate({ runner, against, data, places, labels, onRows, 
     }
     const scores: ArrayLike<number | bigint>[] = [];
     for (const [i, side] of sides.entries()) scores.push(names.length === 0 ? [] : await runAll(side, pictures[i]!, sizes[i]!, names.length));
-    const rows = names.map(({ name, place }, row): Row => {
+    const rows = names.map(({ name, place, ...seen }, row): Row => {
       const top = firstFive(scores[0]!, row, runner.classes);
       const other = against ? { other: firstFive(scores[1]!, row, against.classes) } : {};
-      return { name, label: labels?.[place] ?? null, top, value: top.length === 0 ? null : Number(scores[0]![row * runner.classes + top[0]!]), ...other };
+      return {
+        name,
+        label: labels?.[place] ?? null,
+        top,
+        value: top.length === 0 ? null : Number(scores[0]![row * runner.classes + top[0]!]),
+        ...other,
+        ...seen,
+      };
     });
     await onRows(rows);
     onProgress?.(Math.min(start + batch, places.length), places.length);

@@ -1,5 +1,5 @@
 /** A folder of pictures on disk. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ModelError } from '../errors.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
@@ -10,11 +10,11 @@ import { statsOf } from './identity.js';
 
 export const PICTURE = /\.(png|jpe?g|jpe|jfif)$/i;
 /** Pictures of other kinds, which are not read. */
-const OTHER = /\.(webp|gif|bmp|tiff?|hei[cf]|avif|jp2|jxl|p[bgnp]m|svg)$/i;
+export const OTHER = /\.(webp|gif|bmp|tiff?|hei[cf]|avif|jp2|jxl|p[bgnp]m|svg)$/i;
 /** Larger than any picture that is decoded, and than a table of a million lines. */
 const MAX_FILE_BYTES = 2 ** 26;
 /** Folders of classes lie one below the other in some data sets. */
-const MAX_DEPTH = 3;
+const MAX_DEPTH = 8;
 
 /** Whether it names pictures: a folder, or one by its extension. */
 export function namesPictures(path: string): boolean {
@@ -27,29 +27,46 @@ export async function openPictureFolder(path: string): Promise<PictureFolder | n
   const stats = statsOf(path);
   if (!stats) throw new ModelError('usage', `there is no such file${insteadOf(path)}`, { file: path });
   if (!stats.isDirectory()) return { label: dirname(path), names: [basename(path)], labels: null, bytes: () => read(path) };
-  const all = (await list(path, '', MAX_DEPTH)).sort();
-  const [names, others] = [all.filter((name) => PICTURE.test(name)), all.filter((name) => OTHER.test(name))];
+  const { found, unseen } = await list(path);
+  const [names, others] = [found.filter((name) => PICTURE.test(name)), found.filter((name) => OTHER.test(name))];
   if (names.length === 0) {
     const there = others.length > 0 ? ` There ${others.length === 1 ? 'is' : 'are'} ${listed(others, 3)}: give copies as PNG or JPEG.` : '';
     throw new ModelError('usage', `has no pictures in it that are read: files ending in .png, .jpg or .jpeg are looked for.${there}`, { file: path });
   }
   const table = join(path, LABELS_FILE);
   const labels = (await stat(table).catch(() => null))?.isFile() ? new TextDecoder().decode(await read(table)) : null;
-  return { label: path, names, others, labels, bytes: (name) => read(join(path, name)) };
+  return { label: path, names, leftOut: [...leftOutKinds(others), ...unseen], labels, bytes: (name) => read(join(path, name)) };
 }
 
-async function list(folder: string, prefix: string, depth: number): Promise<string[]> {
-  const entries = await readdir(join(folder, prefix), { withFileTypes: true });
-  const found = await Promise.all(
-    entries
-      .filter(({ name }) => !name.startsWith('.'))
-      .map(async (entry) => {
-        const name = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
-        if (entry.isDirectory()) return depth > 0 ? list(folder, name, depth - 1) : [];
-        return PICTURE.test(name) || OTHER.test(name) ? [name] : [];
-      }),
-  );
-  return found.flat();
+/** @param others names of pictures of other kinds */
+export function leftOutKinds(others: readonly string[]): string[] {
+  return others.length > 0 ? [`left out, as PNG and JPEG are read alone: ${listed(others, 3)}`] : [];
+}
+
+/** Names of pictures of all kinds, sorted, and which folders were not looked into. */
+async function list(top: string): Promise<{ found: string[]; unseen: string[] }> {
+  const [found, deeper, circles]: string[][] = [[], [], []];
+  const walk = async (prefix: string, above: readonly string[]): Promise<void> => {
+    const own = await realpath(join(top, prefix));
+    // A link to a folder that it lies in would show all of that once more.
+    if (above.includes(own)) return void circles!.push(prefix);
+    const inside: string[] = [];
+    for (const entry of await readdir(own, { withFileTypes: true })) {
+      if (entry.name.startsWith('.')) continue;
+      const name = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
+      const isFolder = entry.isDirectory() || (entry.isSymbolicLink() && statsOf(join(top, name))?.isDirectory() === true);
+      if (isFolder) inside.push(name);
+      else if (PICTURE.test(name) || OTHER.test(name)) found!.push(name);
+    }
+    if (above.length === MAX_DEPTH) return void deeper!.push(...inside);
+    await Promise.all(inside.map((name) => walk(name, [...above, own])));
+  };
+  await walk('', []);
+  const told = (names: string[], why: string) => (names.length > 0 ? [`left out, as ${why}: ${listed(names.sort(), 3)}`] : []);
+  return {
+    found: found!.sort(),
+    unseen: [...told(deeper!, `they lie more than ${MAX_DEPTH} folders deep`), ...told(circles!, 'they lead back to a folder that they lie in')],
+  };
 }
 
 async function read(path: string): Promise<Uint8Array> {

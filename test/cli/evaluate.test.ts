@@ -5,6 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parquetReadObjects } from 'hyparquet';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { EvaluationDocument } from '../../src/evaluate/document.js';
+import { exifOf, withExif } from '../exif.js';
 import { tarImage } from '../tar-image.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
@@ -59,7 +60,7 @@ describe('the same pictures', () => {
   ])('as %s', (_, data) => {
     const { status, document } = evaluated(['d.onnx', '--data', data]);
     expect(status).toBe(0);
-    expect(document.counts).toEqual({ pictures: NAMES.length, labelled: NAMES.length, top1: NAMES.length, top5: NAMES.length });
+    expect(document.counts).toEqual({ pictures: NAMES.length, labelled: NAMES.length, top1: NAMES.length, top5: NAMES.length, turned: 0 });
     expect(document.confusion).toEqual([]);
   });
 });
@@ -154,9 +155,16 @@ it('a picture that is none is told and not counted', () => {
   mkdirSync(join(folder, 'some/3'), { recursive: true });
   copyFileSync(join(IMAGES, NAMES[0]!), join(folder, 'some/3/a.png'));
   writeFileSync(join(folder, 'some/3/b.png'), 'no picture');
-  const { status, document } = evaluated(['d.onnx', '--data', 'some']);
-  expect(status).toBe(1);
-  expect(document).toMatchObject({ counts: { pictures: 1 }, failed: [{ name: '3/b.png' }] });
+  writeFileSync(join(folder, 'some/3/x.webp'), 'another kind');
+  writeFileSync(join(folder, 'some/3/y.jpg'), withExif(readFileSync(join(ROOT, 'test/fixtures/pictures/grey.jpg')), exifOf(6)));
+  const args = ['d.onnx', '--data', 'some', '--rows', 'some.jsonl'];
+  for (const kept of ['none', 'all']) {
+    // What was told of a picture is known of its row too.
+    const { status, document, stderr } = evaluated(args);
+    expect([kept, status, stderr.includes('2 pictures are in some.jsonl already')]).toEqual([kept, 1, kept === 'all']);
+    expect(document).toMatchObject({ counts: { pictures: 2, turned: 1 }, failed: [{ name: '3/b.png' }] });
+    expect(document.notes).toContain('left out, as PNG and JPEG are read alone: 3/x.webp');
+  }
   // A part of a job is not run again for it; one that can read nothing is.
   for (const name of ['c', 'd']) copyFileSync(join(IMAGES, NAMES[0]!), join(folder, `some/3/${name}.png`));
   const parts = ['2/2', '2/4'].map((part) => evaluated(['d.onnx', '--data', 'some', '--shard', part]));

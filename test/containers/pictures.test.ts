@@ -11,6 +11,7 @@ import { readNpz } from '../../src/containers/npy.js';
 import { decodePicture, type Picture } from '../../src/containers/pictures.js';
 import { isModelError } from '../../src/errors.js';
 import { tensorBytes } from '../../src/model/tensor.js';
+import { exifOf, withExif } from '../exif.js';
 import { expectCpuSeconds } from '../speed.js';
 
 const FOLDER = fileURLToPath(new URL('../fixtures/pictures/', import.meta.url));
@@ -105,24 +106,21 @@ it('takes the filters back, of pixels of several bytes', async () => {
   expect((await decodePicture(png(width, height, Uint8Array.from(rows), { colour: 2 }), 'filters')).data).toEqual(plain);
 });
 
-describe.each(['II', 'MM'])('the turn that EXIF says (%s)', (order) => {
-  /** A JPEG whose EXIF has this orientation. */
-  const turned = (orientation: number, count = 1) => {
-    const isLittle = order === 'II';
-    const tiff = new DataView(new ArrayBuffer(8 + 2 + 12 + 4));
-    for (const [i, letter] of [...order].entries()) tiff.setUint8(i, letter.charCodeAt(0));
-    tiff.setUint16(2, 42, isLittle);
-    tiff.setUint32(4, 8, isLittle);
-    tiff.setUint16(8, count, isLittle);
-    for (const [i, value] of [0x0112, 3, 0, 1, orientation].entries()) tiff.setUint16(10 + 2 * i, value, isLittle);
-    if (isLittle) tiff.setUint32(14, 1, true);
-    const exif = Buffer.concat([Buffer.from('Exif\0\0', 'latin1'), new Uint8Array(tiff.buffer)]);
-    const bytes = file('grey.jpg');
-    return Buffer.concat([bytes.subarray(0, 2), Uint8Array.of(0xff, 0xe1, 0, exif.length + 2), exif, bytes.subarray(2)]);
-  };
+describe.each(['II', 'MM'] as const)('the turn that EXIF says (%s)', (order) => {
+  const turned = (orientation: number, count = 1) => withExif(file('grey.jpg'), exifOf(orientation, order, count));
   it('is known, and no pixel is moved', async () => {
     const plain = await decodePicture(file('grey.jpg'), 'grey');
     for (const orientation of [1, 3, 6, 8]) expect(await decodePicture(turned(orientation), 'turned')).toEqual({ ...plain, isTurned: orientation > 1 });
+  });
+  it('is known of a PNG too', async () => {
+    const pixels = Uint8Array.of(0, 7, 9);
+    for (const [orientation, turn] of [
+      [6, { isTurned: true }],
+      [1, {}],
+    ] as const) {
+      const bytes = png(2, 1, pixels, {}, [chunk('eXIf', exifOf(orientation, order))]);
+      expect(await decodePicture(bytes, 'turned')).toEqual({ width: 2, height: 1, channels: 1, data: pixels.subarray(1), ...turn });
+    }
   });
   it('is none where there are fewer entries than it says', async () => {
     expect((await decodePicture(turned(1, 60_000), 'turned')).isTurned).toBe(false);

@@ -118,6 +118,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
     const other = flags.against === undefined ? null : await open(flags.against, otherFlags(flags), flags.otherPreprocess);
     const { labels, note } = labelsOfData(data, own.runner);
     if (note !== null) notes.push(note);
+    notes.push(...(data.leftOut ?? []));
     const identity = createHash('sha256');
     for (const [i, name] of data.names.entries()) identity.update(`${name}\t${labels?.[i] ?? ''}\n`);
     const described = { path: flags.data, pictures: data.names.length, sha256: identity.digest('hex'), prepared: describePreparation(own.runner) };
@@ -232,7 +233,12 @@ function parseJson(text: string): unknown {
 
 function isRow(row: unknown): row is Row {
   const areClasses = (list: unknown) => Array.isArray(list) && list.every(Number.isInteger);
-  const isWhole = isObject(row) && typeof row.name === 'string' && areClasses(row.top) && (row.other === undefined || areClasses(row.other));
+  const isWhole =
+    isObject(row) &&
+    typeof row.name === 'string' &&
+    areClasses(row.top) &&
+    (row.other === undefined || areClasses(row.other)) &&
+    (row.turned === undefined || row.turned === true);
   return isWhole && [row.label, row.value].every((value) => value === null || typeof value === 'number');
 }
 
@@ -250,6 +256,7 @@ async function writeParquet(path: string, rows: readonly Row[], hasOther: boolea
     { name: 'value', data: rows.map(({ value }) => value), type: 'DOUBLE' as const, nullable: true },
     ...tops('top', ({ top }) => top),
     ...(hasOther ? tops('other', ({ other }) => other) : []),
+    { name: 'turned', data: rows.map(({ turned }) => turned === true), type: 'BOOLEAN' as const, nullable: false },
   ];
   await writeText(path, new Uint8Array(parquetWriteBuffer({ columnData })), replacing);
 }

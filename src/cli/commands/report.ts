@@ -58,6 +58,7 @@ async function readEvaluation(path: string): Promise<EvaluationDocument> {
     isObject(document.model) &&
     isObject(document.data) &&
     isObject(document.counts) &&
+    Number.isInteger(document.counts.turned) &&
     Array.isArray(document.shards) &&
     Array.isArray(document.confusion) &&
     Array.isArray(document.failed) &&

@@ -3,7 +3,6 @@ import { decodePicture } from '../../containers/pictures.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { constantTensor, elementCount, float32Tensor, type Tensor } from '../../model/tensor.js';
-import { listed } from '../../words.js';
 import { LABELS } from '../feeds.js';
 import { labelsFor } from './labels.js';
 import { describePlan, planPictures, preparePicture } from './prepare.js';
@@ -13,8 +12,8 @@ export interface PictureFolder {
   readonly label: string;
   /** Relative to the folder, '/' between parts, sorted. */
   readonly names: readonly string[];
-  /** Pictures of kinds that are not read, which are left out. */
-  readonly others?: readonly string[];
+  /** What of it is left out and why, in sentences. */
+  readonly leftOut?: readonly string[];
   /** The text of labels.csv; null where there is none. */
   readonly labels: string | null;
   /** Where that text stands, for messages; labels.csv where left out. */
@@ -65,13 +64,13 @@ export async function pictureInputs(
   const arrays = new Map([[port.name, constantTensor(port.name, 'float32', shape, new Uint8Array(values.buffer), origin)]]);
   if (labels) arrays.set(LABELS, float32Tensor(LABELS, [count], labels, origin));
   const which = count === folder.names.length ? `${count} pictures` : `${count} of ${folder.names.length} pictures, spread evenly`;
-  const { others = [] } = folder;
-  const leftOut = others.length > 0 ? [`inputs: left out, as PNG and JPEG are read alone: ${listed(others, 3)}`] : [];
-  const asTheyLie =
-    turned > 0
-      ? [`inputs: ${turned} of them are to be turned before they are looked at, as their EXIF says, and are taken as they lie, as PIL opens them`]
-      : [];
-  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...asTheyLie, ...leftOut, ...(note === null ? [] : [note])] };
+  const more = [...(turned > 0 ? [asTheyLie(turned)] : []), ...(folder.leftOut ?? [])].map((sentence) => `inputs: ${sentence}`);
+  return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...more, ...(note === null ? [] : [note])] };
+}
+
+/** What is said of pictures that EXIF says are to be turned. */
+export function asTheyLie(turned: number): string {
+  return `${turned} of them are to be turned before they are looked at, as their EXIF says, and are taken as they lie, as PIL opens them`;
 }
 
 /** How many classes the first output tells apart; null where its shape does not say. */

@@ -167,7 +167,7 @@ describe('classes', () => {
 
 it('reads a folder: rows in order, evenly chosen where there are too many, with their classes', async () => {
   const names = ['3/a.png', '4/b.png', '5/c.png', '6/d.png'];
-  const folder = { label: 'pictures', names, others: ['3/z.webp'], labels: null, bytes: async () => file('rgb.png') };
+  const folder = { label: 'pictures', names, leftOut: ['left out, as they are: 3/z.webp'], labels: null, bytes: async () => file('rgb.png') };
   const { arrays: found, notes } = await pictureInputs(folder, net(['N', 3, 30, 41], undefined), parsePreparation('mean=0'), 2);
   expect(found.get('x')!.shape).toEqual([2, 3, 30, 41]);
   expect([...toFloat32Array(await tensorBytes(found.get(LABELS)!), 'float32')]).toEqual([3, 5]);

@@ -218,9 +218,12 @@ function layerClass({ class_name, module, registered_name }: Json, file: string)
   return /^(tf_keras|keras|tensorflow\.(python\.)?keras)(\.|$)/.test(module) ? name : `${module}.${name}`;
 }
 
+/** Layers of Keras 3 that do not say whether they are trainable. */
+const SAY_NOTHING_OF_TRAINING: ReadonlySet<unknown> = new Set(['Discretization', 'HashedCrossing', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D']);
+
 /**
- * The layers of a model, with the module of those that are operations. HDF5 files of Keras 3 tell no modules; every layer says there whether
- * it is trainable, and an operation that is called does not.
+ * The layers of a model, with the module of those that are operations. HDF5 files of Keras 3 tell no modules; nearly every layer says there
+ * whether it is trainable, and an operation that is called does not.
  */
 function withModules(entries: readonly unknown[]): readonly unknown[] {
   const saysTrainable = (entry: unknown) => isObject(entry) && isObject(entry.config) && 'trainable' in entry.config;
@@ -228,7 +231,7 @@ function withModules(entries: readonly unknown[]): readonly unknown[] {
 }
 
 function isBareOperation(entry: unknown): entry is Json {
-  if (!isObject(entry) || entry.module !== undefined) return false;
+  if (!isObject(entry) || entry.module !== undefined || SAY_NOTHING_OF_TRAINING.has(entry.class_name)) return false;
   const { config, inbound_nodes: nodes } = entry;
   const isCalled = Array.isArray(nodes) && nodes.length > 0 && nodes.every((node) => isObject(node) && Array.isArray(node.args));
   return isCalled && isObject(config) && !('trainable' in config) && !('layers' in config);

@@ -5,7 +5,7 @@ import { type ArchitectureDocument, architectureLayers } from './document.js';
 import { IMAGENET_LABELS } from './family.js';
 import { families } from './list.js';
 import { Net } from './net.js';
-import { buildNet, familyNamed } from './recognise.js';
+import { buildNet, familyNamed, unknownArchitecture } from './recognise.js';
 import { blankStore } from './store.js';
 
 export { withCanonicalNames } from './canonical.js';
@@ -29,7 +29,7 @@ export function listArchitectures(): FamilySummary[] {
  */
 export function describeArchitecture(name: string): ArchitectureDocument {
   const found = familyNamed(name);
-  if (!found) throw new ModelError('usage', `the architecture "${name}" is not known; weighbridge arch lists those that are`);
+  if (!found) throw new ModelError('usage', unknownArchitecture(name));
   const { family, size } = found;
   // As torchvision has it, or whoever published it.
   const ecosystems = family.spellings.map(({ ecosystem }) => ecosystem);

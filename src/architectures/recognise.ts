@@ -2,6 +2,7 @@
 import type { Turns } from '../bytes/breath.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Architecture, Dim, LayerMap, Notice, Port } from '../model/layer-map.js';
+import { didYouMean } from '../model/nearest.js';
 import type { Tensor } from '../model/tensor.js';
 import { type Description, describedFamily } from './described.js';
 import { canonicalOf, type Family, IMAGENET_LABELS, namesOf, preparationOf, type Spelling, sizeKey } from './family.js';
@@ -235,13 +236,15 @@ function chosenFamilies({ arch, described, file }: RecogniseOptions): readonly F
   if (described) return [describedFamily(described)];
   if (arch === undefined) return families;
   const found = familyNamed(arch);
-  if (!found)
-    throw new ModelError(
-      'usage',
-      `the architecture "${arch}" is not known. Known: ${families.map(({ name }) => name).join(', ')}, and their published nets (weighbridge arch lists them).`,
-      { file },
-    );
+  if (!found) throw new ModelError('usage', unknownArchitecture(arch), { file });
   return [found.family];
+}
+
+/** What is said of a name that neither a family nor a published net has. */
+export function unknownArchitecture(name: string): string {
+  const names = families.flatMap(({ name: family, sizes }) => [family, ...Object.keys(sizes)]);
+  const near = didYouMean(name, names) || ` Known: ${families.map(({ name: family }) => family).join(', ')}, and their published nets.`;
+  return `the architecture "${name}" is not known.${near} weighbridge arch lists all of them.`;
 }
 
 /** A family, and the size of the published net where one is named: 'resnet', 'resnet50', 'ResNet-50'. */

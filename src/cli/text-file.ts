@@ -1,9 +1,11 @@
 /** Small files that appear whole or not at all, and take the place of nothing but their own earlier selves. */
 import { closeSync, openSync, readSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { ModelError } from '../errors.js';
 import { fileSink } from '../node/file-sink.js';
+import { errorText, insteadOf } from '../node/file-source.js';
 import { statsOf } from '../node/identity.js';
 
 export interface Replacing {
@@ -20,6 +22,24 @@ export function documentOf(schema: string, what: string): Replacing['earlier'] {
 
 /** What says of a file what it is. */
 const HEAD_BYTES = 200;
+
+/**
+ * The text of a small file that somebody wrote or kept.
+ *
+ * @param what what it is meant to be: 'policy'
+ * @throws ModelError 'usage' where it is missing or cannot be read, 'unsafe' where it is larger than such a file ever is
+ */
+export async function readText(path: string, limit: number, what: string): Promise<string> {
+  const stats = statsOf(path);
+  if (!stats) throw new ModelError('usage', `there is no such ${what}${insteadOf(path)}`, { file: path });
+  if (stats.isDirectory()) throw new ModelError('usage', `is a folder, and no ${what}`, { file: path });
+  if (stats.size > limit) throw new ModelError('unsafe', `${stats.size} bytes are no ${what}`, { file: path });
+  try {
+    return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
+  } catch (error) {
+    throw new ModelError('usage', `cannot be read: ${errorText(error)}`, { file: path }, error);
+  }
+}
 
 /** @throws ModelError 'usage' where it could not be written; for before the work is done whose result it is to hold */
 export async function checkText(path: string, replacing: Replacing = {}): Promise<void> {

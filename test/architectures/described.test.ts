@@ -186,6 +186,8 @@ describe('nets that nobody knows', () => {
   it('are refused for an architecture that is not known, and assumptions that nothing asks for', async () => {
     const { files, options } = openDialect(caseNamed('resnet-basic'));
     await expect(convertInMemory(files, { ...options, arch: 'nonesuch' })).rejects.toMatchObject({ kind: 'usage' });
+    await expect(convertInMemory(files, { ...options, arch: 'resnet51' })).rejects.toThrow('Did you mean "resnet50"');
+    expect(() => describeArchitecture('resnet51')).toThrow('Did you mean "resnet50"');
     await expect(convertInMemory(files, { ...options, assume: { heads: '3' } })).rejects.toMatchObject({ kind: 'usage' });
   });
 });

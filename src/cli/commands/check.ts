@@ -1,5 +1,5 @@
 /** `weighbridge check`: a set of artifacts against a policy. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CheckHost } from '../../check/artifact.js';
@@ -17,7 +17,7 @@ import { commandHost } from '../engine-host.js';
 import type { CommonFlags } from '../options.js';
 import { colour, makeVoice, safeText, type Voice } from '../print.js';
 import { startProgress } from '../progress.js';
-import { checkText, checkTwice, documentOf, type Replacing, writeText } from '../text-file.js';
+import { checkText, checkTwice, documentOf, type Replacing, readText, writeText } from '../text-file.js';
 
 interface CheckFlags extends CommonFlags {
   readonly update?: boolean;
@@ -39,7 +39,7 @@ export function registerCheck(program: Command): Command {
     .addOption(new Option('--annotations', 'print failures as annotations of GitHub; on in its actions'))
     .action(async (path: string, flags: CheckFlags) => {
       const voice = makeVoice(flags);
-      const policy = await parsePolicy(await readSmall(path, MAX_POLICY_BYTES, 'policy'), path);
+      const policy = await parsePolicy(await readText(path, MAX_POLICY_BYTES, 'policy'), path);
       const folder = dirname(path);
       if (flags.update && policy.lock === null)
         throw new ModelError('usage', 'it names no lock file (lock: weighbridge.lock.json) that could be updated', { file: path });
@@ -110,16 +110,9 @@ function reportFormat(path: string) {
   throw new ModelError('usage', `the extension does not say which kind of report to write. Known: ${known}.`, { file: path });
 }
 
-async function readSmall(path: string, limit: number, what: string): Promise<string> {
-  const size = (await stat(path).catch(() => null))?.size;
-  if (size === undefined) throw new ModelError('usage', `there is no such ${what}`, { file: path });
-  if (size > limit) throw new ModelError('unsafe', `${size} bytes are no ${what}`, { file: path });
-  return readFile(path, 'utf8');
-}
-
 async function readLock(path: string): Promise<Lock | null> {
   if (!(await stat(path).catch(() => null))) return null;
-  return parseLock(await readSmall(path, MAX_LOCK_BYTES, 'lock file'), path);
+  return parseLock(await readText(path, MAX_LOCK_BYTES, 'lock file'), path);
 }
 
 function printCheck(voice: Voice, { artifacts, lock, passed }: CheckDocument): void {

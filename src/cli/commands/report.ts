@@ -1,5 +1,4 @@
 /** `weighbridge report merge`: evaluations of parts of a data set, put together exactly. */
-import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { isObject } from '../../containers/json.js';
 import { ModelError } from '../../errors.js';
@@ -8,7 +7,7 @@ import { expandPaths, isPattern } from '../many/expand.js';
 import { type CommonFlags, parseShare } from '../options.js';
 import { makeVoice } from '../print.js';
 import { printEvaluation, unmet } from '../print-evaluation.js';
-import { documentOf, writeText } from '../text-file.js';
+import { documentOf, readText, writeText } from '../text-file.js';
 
 interface MergeFlags extends CommonFlags {
   readonly output?: string;
@@ -45,10 +44,14 @@ export function registerReport(program: Command): Command {
   return command;
 }
 
+/** Of one with a confusion matrix of 1,000 classes and the names of all that failed. */
+const MAX_BYTES = 2 ** 28;
+
 async function readEvaluation(path: string): Promise<EvaluationDocument> {
+  const text = await readText(path, MAX_BYTES, 'evaluation');
   let document: unknown;
   try {
-    document = JSON.parse(await readFile(path, 'utf8'));
+    document = JSON.parse(text);
   } catch (error) {
     throw new ModelError('usage', `is no evaluation: ${(error as Error).message}`, { file: path }, error);
   }

@@ -2,15 +2,14 @@
  * `weighbridge.config.json`: jobs that are done again and again, each a command, its models, and options as on the command line
  * without their dashes. `schemas/config.schema.json` describes it.
  */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type Option } from 'commander';
 import { checkJson, isObject } from '../../containers/json.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
-import { errorText } from '../../node/file-source.js';
 import { statsOf } from '../../node/identity.js';
 import { commands } from '../commands/index.js';
 import { argumentOf } from '../given.js';
+import { readText } from '../text-file.js';
 import { MANY_OPTIONS } from './options.js';
 
 export const CONFIG_NAME = 'weighbridge.config.json';
@@ -37,7 +36,9 @@ export interface ConfiguredJob {
 
 /** @throws ModelError 'usage' naming everything that is wrong with the file */
 export async function readConfig(path: string): Promise<readonly ConfiguredJob[]> {
-  const text = readText(path);
+  if (!statsOf(path))
+    throw new ModelError('usage', `there is no such file. A ${CONFIG_NAME} lists jobs by name (docs/run.md); --config-file names another.`, { file: path });
+  const text = await readText(path, MAX_BYTES, 'configuration');
   const document = parse(text, path);
   const problems: string[] = [];
   for (const key of Object.keys(document))
@@ -129,18 +130,6 @@ function argumentsOf(key: string, value: unknown, known: ReadonlyMap<string, Opt
     return [];
   }
   return values.map((one) => argumentOf(option, String(one)));
-}
-
-function readText(path: string): string {
-  const size = statsOf(path)?.size;
-  if (size === undefined)
-    throw new ModelError('usage', `there is no such file. A ${CONFIG_NAME} lists jobs by name (docs/run.md); --config-file names another.`, { file: path });
-  if (size > MAX_BYTES) throw new ModelError('unsafe', `${size} bytes are no configuration`, { file: path });
-  try {
-    return readFileSync(path, 'utf8').replace(/^\ufeff/, '');
-  } catch (error) {
-    throw new ModelError('usage', `cannot be read: ${errorText(error)}`, { file: path }, error);
-  }
 }
 
 /** Jobs as they are written down; a parsed object has names that look like numbers before all others. */

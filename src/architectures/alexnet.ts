@@ -2,7 +2,7 @@
 import { adapted } from './adaptive.js';
 import { family, TORCHVISION } from './family.js';
 import { CLASSES, head } from './head.js';
-import { spelling } from './spelling.js';
+import { spelling, withoutPrefix } from './spelling.js';
 
 interface Size {
   readonly widths: readonly number[];
@@ -26,7 +26,11 @@ export const alexnet = family<Size>({
     'classifier.4': 'fc7',
     'classifier.6': 'fc8',
   }),
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+  ],
 
   measure(names) {
     const convolutions = [0, 3, 6, 8, 10].map((i) => names.shape(`features.${i}`));

@@ -6,7 +6,7 @@ import { family, RAW, sizeKey, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
-import { spelling } from './spelling.js';
+import { spelling, withoutPrefix } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -57,6 +57,8 @@ export const convnext = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
     {
       ecosystem: 'timm',
       spell: spelling({

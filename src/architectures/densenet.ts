@@ -2,7 +2,7 @@
 import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
-import { spelling } from './spelling.js';
+import { spelling, withoutPrefix } from './spelling.js';
 
 interface Size {
   /** Layers of each dense block. */
@@ -28,6 +28,8 @@ const KERAS = {
   classifier: 'predictions|fc1000',
 };
 
+const BARE_END = "behind the list of features stands {} (none, or relu, which is in the net's own code and no module of it)";
+
 export const densenet = family<Size>({
   name: 'densenet',
   title: 'DenseNet',
@@ -43,6 +45,8 @@ export const densenet = family<Size>({
   preprocessing: () => TORCHVISION,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
     // torchvision's own files, which are older than its names.
     {
       ecosystem: 'torchvision',
@@ -95,7 +99,10 @@ export const densenet = family<Size>({
       x = normConv(x, `${at}.norm`, `${at}.conv`, Math.floor((x.shape[1] as number) / 2), 1);
       x = net.averagePool(x, { kernel: 2 });
     });
-    x = net.activation(net.norm(x, 'features.norm5', epsilon), 'relu');
+    x = net.norm(x, 'features.norm5', epsilon);
+    // The net's own last activation is none of its modules.
+    const isBare = net.ecosystem === 'torchvision' && !net.store.sourceName('features.conv0').endsWith('features.conv0');
+    if (!isBare || net.setting<string>('features_end', 'none', BARE_END) === 'relu') x = net.activation(x, 'relu');
     return pooledHead(net, x, 'classifier');
   },
 });

@@ -7,7 +7,7 @@ import { family, RAW, SYMMETRIC, sizeKey, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
-import { spelling } from './spelling.js';
+import { spelling, withoutPrefix } from './spelling.js';
 import type { Ecosystem } from './store.js';
 
 /** Of one stage: 'mb' (depthwise, with squeeze and excitation), 'lite' (without it) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
@@ -280,6 +280,8 @@ export const efficientnet = family<Size>({
   preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : isSymmetric(ecosystem, publishedName(size)) ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
     { ecosystem: 'timm', spell: timmNames },
     ...PORTS.flatMap((port) => PORTED.map((depths) => ({ ecosystem: 'tensorflow-port' as const, spell: portedNames(depths, port) }))),
     { ecosystem: 'keras', spell: kerasV1 },

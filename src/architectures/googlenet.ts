@@ -4,7 +4,7 @@ import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { rescaled } from './rescale.js';
-import { spelling } from './spelling.js';
+import { byPlace, spelling } from './spelling.js';
 
 /** Channels of one module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5 (in torchvision of kernel 3); after pooling. */
 type Inception = readonly [number, number, number, number, number, number];
@@ -25,6 +25,9 @@ const MODULES: Readonly<Record<string, Inception>> = {
   '5b': [384, 192, 384, 48, 128, 128],
 };
 
+const CHILDREN =
+  'conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a inception4b inception4c inception4d inception4e maxpool4 inception5a inception5b';
+
 export const googlenet = family<Size>({
   name: 'googlenet',
   title: 'GoogLeNet',
@@ -34,7 +37,10 @@ export const googlenet = family<Size>({
   side: 224,
   preprocessing: () => TORCHVISION,
   training: /(^|\.)aux[12]\./,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace(CHILDREN) },
+  ],
   canonical: spelling({ 'conv1.conv': 'conv1/7x7_s2', 'conv2.conv': 'conv2/3x3_reduce', 'conv3.conv': 'conv2/3x3', fc: 'loss3/classifier' }),
 
   measure(names) {

@@ -1,7 +1,7 @@
 /** Classifiers at the end of a net, as published and as people replace them when they fine-tune. */
 import { ModelError } from '../errors.js';
 import { cosineHead } from './cosine.js';
-import { type Leaf, leavesFrom, leavesOf, only, type Published, runLeaves } from './leaves.js';
+import { type Leaf, leavesFrom, leavesOf, only, type Published, placesAround, runLeaves } from './leaves.js';
 import { ACTIVATIONS, type Activation, type Net, sizeOf, type Value } from './net.js';
 import { otherHeads } from './other-heads.js';
 import { RAW_NAME } from './store.js';
@@ -13,6 +13,8 @@ export interface HeadOptions {
   readonly layers?: readonly (readonly [path: string, out: number])[];
   /** A module of the head that the family has run itself. */
   readonly done?: string;
+  /** What comes out where there is no head; the mean of each channel where left out. */
+  readonly features?: 'picture';
   /** Other modules under which the head may lie. */
   readonly also?: readonly string[];
 }
@@ -27,7 +29,7 @@ export function pooledHead(net: Net, x: Value, path: string, options: HeadOption
   if (isHeadless) {
     // Keras's own are told apart by what stands behind them.
     const isKeras = net.ecosystem === 'keras';
-    const taken = net.setting<string>('features', isKeras ? 'picture' : 'mean', FEATURES, isKeras);
+    const taken = net.setting<string>('features', isKeras ? 'picture' : (options.features ?? 'mean'), FEATURES, isKeras);
     if (taken === 'picture') return x;
     if (taken === 'max') return net.flatten(net.op('GlobalMaxPool', [x]));
   }
@@ -129,7 +131,7 @@ function besideOf(net: Net, path: string, own: string | undefined): string | und
   const following = root === undefined ? [] : Array.from({ length: MOST_BEHIND }, (_, i) => `${root}${i + 1}`);
   // What holds the net's own head is no other one.
   const within = [path, ...(own === undefined ? [] : [own])].map((name) => `${store.sourceName(name)}.`);
-  return [...following, ...[...new Set([store.prefix ?? '', ''])].flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))]
+  return [...following, ...placesAround(store.prefix).flatMap((prefix) => OTHER_NAMES.map((name) => prefix + name))]
     .filter((name) => !within.some((inside) => inside.startsWith(`${name}.`)))
     .map((name) => RAW_NAME + name)
     .find((name) => net.has(name, false));

@@ -4,7 +4,7 @@ import { family, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
 import { rescaled } from './rescale.js';
-import { counted } from './spelling.js';
+import { byPlace, counted } from './spelling.js';
 
 type Kernel = number | readonly [number, number];
 /** A convolution of a branch: its module's name, channels, kernel; with a stride it does not pad. */
@@ -94,6 +94,9 @@ function numbered(path: string): string | null {
   return index < 0 ? null : counted(part === 'conv' ? 'conv2d' : 'batch_normalization', index);
 }
 
+const CHILDREN =
+  'Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 maxpool1 Conv2d_3b_1x1 Conv2d_4a_3x3 maxpool2 Mixed_5b Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c';
+
 /** Of the weights of pytorch-fid (pt_inception-2015-12-05). */
 const FID_CLASSES = 1008;
 const POOLING =
@@ -110,6 +113,7 @@ export const inception = family<{ readonly version: 3 }>({
   training: /(^|\.)AuxLogits\./,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace(CHILDREN) },
     { ecosystem: 'keras', spell: numbered },
   ],
 

@@ -98,3 +98,14 @@ function isDense(net: Net, path: string): boolean {
 function isStatistics(net: Net, path: string): boolean {
   return net.store.shape(path, 'mean') !== undefined;
 }
+
+/** Where a head may lie of a net behind a prefix, each up to a dot: where the net lies, and around it, up to the top of the file. */
+export function placesAround(prefix = ''): readonly string[] {
+  const parts = prefix.split('.').slice(0, -1);
+  return Array.from({ length: parts.length + 1 }, (_, i) =>
+    parts
+      .slice(0, parts.length - i)
+      .map((part) => `${part}.`)
+      .join(''),
+  );
+}

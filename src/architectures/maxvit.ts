@@ -4,6 +4,7 @@ import { convBlock, residual, squeezeExcite } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { CLASSES, head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { byPlace } from './spelling.js';
 import { fromWindows, intoWindows, pairBias } from './windows.js';
 
 interface Size {
@@ -28,7 +29,10 @@ export const maxvit = family<Size>({
   side: ({ widths, window }) => window * 2 ** (widths.length + 1),
   preprocessing: () => TORCHVISION,
   training: /\.relative_position_index$/,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace('stem blocks') },
+  ],
 
   measure(names) {
     const attention = 'blocks.0.layers.0.layers.window_attention.attn_layer.1';

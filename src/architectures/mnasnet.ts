@@ -6,7 +6,7 @@ import { convNormAct, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
-import { spelling } from './spelling.js';
+import { spelling, withoutPrefix } from './spelling.js';
 
 /** Of one block: kernel, expansion, channels, squeeze and excitation. */
 type Block = readonly [kernel: number, expansion: number, out: number, squeeze?: boolean];
@@ -62,6 +62,8 @@ export const mnasnet = family<Size>({
   preprocessing: () => TORCHVISION,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('layers.') },
     {
       ecosystem: 'timm',
       spell: spelling({

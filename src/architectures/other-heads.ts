@@ -2,7 +2,7 @@
  * Heads beside a net under names of somebody's own: one behind the other (`fc1`, `fc2`), or several over the same features, each an output
  * (`age_head`, `gender_head`).
  */
-import { childrenOf, type Leaf, leavesOf, runLeaves } from './leaves.js';
+import { childrenOf, type Leaf, leavesOf, placesAround, runLeaves } from './leaves.js';
 import type { Net, Value } from './net.js';
 import { RAW_NAME } from './store.js';
 
@@ -64,7 +64,7 @@ function groupsOf(net: Net): readonly string[] | null {
 
 /** The first part of a name, behind the net's prefix where it has that; null for a tensor that is no module's. */
 function topOf(name: string, prefix: string): string | null {
-  const at = name.startsWith(prefix) ? prefix.length : 0;
+  const at = placesAround(prefix).find((place) => name.startsWith(place))!.length;
   const dot = name.indexOf('.', at);
   return dot < 0 ? null : name.slice(0, dot);
 }

@@ -151,6 +151,8 @@ function* recognise(
     for (const spelling of family.spellings.filter(({ ecosystem }) => ecosystems.includes(ecosystem))) {
       for (const store of storesOf(family, spelling)) {
         yield;
+        // Of the spellings of a family the first that fits is its own: the features of a net and its classifier are the same net, less well told.
+        if (attempts.some((one) => one.family === family && one.departure === null)) break;
         const size = family.measure(namesOf(store));
         if (size !== null) attempts.push(attempt(family, size, store, total, options));
       }
@@ -187,7 +189,9 @@ function* recognise(
  */
 function besideOthers(attempts: readonly Attempt[], { under = '', arch }: RecogniseOptions): Recognition | null {
   const wholes = attempts.filter(({ whole, prefix }) => whole?.beside.every((name) => prefix === '' || !name.startsWith(prefix)));
-  const nets = [...new Map(wholes.map((one) => [one.prefix, one])).values()];
+  const all = [...new Map(wholes.map((one) => [one.prefix, one])).values()];
+  // The features of a net are a net as well.
+  const nets = all.filter(({ prefix }) => !all.some((other) => other.prefix !== '' && other.prefix !== prefix && prefix.startsWith(other.prefix)));
   const inside = nets.filter(({ prefix }) => prefix !== '');
   const key = ({ prefix }: Attempt) => `${under}${prefix}`.slice(0, -1);
   const outer = nets.find(({ prefix }) => prefix === '');

@@ -4,7 +4,7 @@ import { family, RAW, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing } from './keras-input.js';
 import type { Value } from './net.js';
-import { spelling } from './spelling.js';
+import { byPlace, spelling } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -77,6 +77,7 @@ export const regnet = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace('stem trunk_output') },
     {
       ecosystem: 'timm',
       spell: spelling({

@@ -3,6 +3,7 @@ import { branches, channelShuffle, convNormAct } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
+import { byPlace } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -25,7 +26,10 @@ export const shufflenet = family<Size>({
   stem: 'conv1.0',
   side: 224,
   preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace('conv1 maxpool stage2 stage3 stage4 conv5') },
+  ],
 
   measure(names) {
     if (!names.has('stage2.0.branch1.0') || !names.has('conv5.0')) return null;

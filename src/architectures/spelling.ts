@@ -49,6 +49,20 @@ export const withoutPrefix =
   (path: string): string | null =>
     path.startsWith(prefix) ? path.slice(prefix.length) : null;
 
+/**
+ * Names in a Sequential of a net's children, `nn.Sequential(*list(net.children())[:-1])`, which have numbers in the place of names.
+ *
+ * @param children in the order in which torchvision's class has them, those without weights too
+ */
+export function byPlace(children: string): (path: string) => string | null {
+  const places = new Map(children.split(' ').map((name, i) => [name, String(i)]));
+  return (path) => {
+    const [top = '', ...rest] = path.split('.');
+    const place = places.get(top);
+    return place === undefined ? null : [place, ...rest].join('.');
+  };
+}
+
 export const asItIs = (path: string): string => path;
 
 function toRegex(pattern: string): RegExp {

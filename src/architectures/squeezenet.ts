@@ -1,8 +1,9 @@
 /** SqueezeNet 1.0 and 1.1: Iandola et al., "SqueezeNet", 2016, table 1. */
 import { branches } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
-import { CLASSES } from './head.js';
+import { CLASSES, pooledHead } from './head.js';
 import type { Value } from './net.js';
+import { withoutPrefix } from './spelling.js';
 
 interface Size {
   readonly stem: readonly [out: number, kernel: number];
@@ -24,7 +25,11 @@ export const squeezenet = family<Size>({
   stem: 'features.0',
   side: 224,
   preprocessing: () => TORCHVISION,
-  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }],
+  spellings: [
+    { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+  ],
 
   measure(names) {
     const [out, , kernel] = names.shape('features.0');
@@ -56,7 +61,7 @@ export const squeezenet = family<Size>({
         );
       }
     });
-    if (!net.has('classifier.1', true)) return x;
+    if (!net.has('classifier.1', true)) return pooledHead(net, x, 'classifier', { features: 'picture' });
     net.endsInClasses = true;
     return net.globalPool(conv(x, 'classifier.1', CLASSES, 1));
   },

@@ -7,7 +7,7 @@ import { computed, numbersOf } from './computed.js';
 import { family, type Names, namesOf, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
-import { spelling } from './spelling.js';
+import { byPlace, spelling } from './spelling.js';
 import { fromWindows, intoWindows, pairBias, relativeIndex, rolled, rollMask } from './windows.js';
 
 interface Size {
@@ -113,6 +113,7 @@ export const swin = family<Size>({
   training: /(\.relative_(position_index|coords_table)|attn_mask)$/,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    { ecosystem: 'torchvision', spell: byPlace('features norm') },
     // timm, and the authors before it; newer files have what merges patches at the beginning of the next stage.
     { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s}.downsample', TIMM)) },
     { ecosystem: 'timm', spell: spelling(stagesOf('layers.{s+1}.downsample', TIMM)) },

@@ -9,6 +9,7 @@ import { adapted } from './adaptive.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
 import { besideWidth, CLASSES, head, pooledHead } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
+import { withoutPrefix } from './spelling.js';
 import { denseNumber, nameVgg } from './vgg-names.js';
 
 interface Convolution {
@@ -68,6 +69,8 @@ export const vgg = family<VggSize>({
   preprocessing: (ecosystem) => (ecosystem === 'torchvision' ? TORCHVISION : CAFFE),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
+    // The features alone, or as the first of a Sequential.
+    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
     { ecosystem: 'torchvision', spell: (path) => (path === 'features.0' ? 'conv1_1|conv_1_1' : path) },
     { ecosystem: 'keras', spell: (path) => path },
   ],
@@ -169,18 +172,19 @@ function windows(net: Net, features: Value, { dense }: VggSize): Value {
   }, features);
 }
 
+/** Convolutions of a list that is called nothing; VGG-11 has 8. */
+const LEAST_BARE = 5;
+/** Of one list; VGG-19 with normalisations has 53. */
+const MOST_MODULES = 100;
+
 type Found = Pick<VggSize, 'blocks' | 'dense' | 'guessed' | 'ownHead'>;
 
 /** features.0, features.2, ... and classifier.0, .3, .6: ReLU, pooling and dropout modules leave gaps in the numbers. */
 function numbered(names: Names): Found | null {
-  const children = (parent: string) =>
-    names.modules
-      .map((name) => (name.startsWith(`${parent}.`) ? name.slice(parent.length + 1) : ''))
-      .filter((child) => /^\d+$/.test(child))
-      .map(Number)
-      .sort((a, b) => a - b);
+  const children = (parent: string) => Array.from({ length: MOST_MODULES }, (_, i) => i).filter((i) => names.shape(`${parent}.${i}`).length > 0);
   const blocks = readBlocks(names, children('features'));
-  if (!blocks) return null;
+  // A few convolutions in a list of their own are in many nets.
+  if (!blocks || (names.modules.includes('0') && blocks.flat().length < LEAST_BARE)) return null;
   const layers = children('classifier');
   // 2: Linear, ReLU; 3: and Dropout. Neighbours would have no activation between them.
   const isPlain = layers.every((index, i) => names.shape(`classifier.${index}`).length !== 1 && (i === 0 || [2, 3].includes(index - layers[i - 1]!)));

@@ -21,6 +21,63 @@ function read(shapes: Shapes, assume?: Record<string, string>): LayerMap {
 const refusal = (shapes: Shapes) => atOnce(recogniseStateDict(blank(shapes), options)).unknown;
 const lastOps = (map: LayerMap, count: number) => map.layers.slice(-count).map(({ op }) => op);
 
+/** The children of torchvision's nets, up to the last that has weights and is no head. */
+const CHILDREN = {
+  alexnet: 'features',
+  vgg11_bn: 'features',
+  squeezenet1_1: 'features',
+  densenet121: 'features',
+  mobilenet_v2: 'features',
+  mobilenet_v3_small: 'features',
+  mnasnet1_0: 'layers',
+  efficientnet_b0: 'features',
+  convnext_tiny: 'features',
+  swin_t: 'features norm',
+  regnet_x_8gf: 'stem trunk_output',
+  shufflenet_v2_x1_0: 'conv1 maxpool stage2 stage3 stage4 conv5',
+  resnet18: 'conv1 bn1 relu maxpool layer1 layer2 layer3 layer4',
+} as const;
+
+describe('nets in a Sequential of their children', () => {
+  it.each(Object.entries(CHILDREN))('%s are known, alone and with a head beside them', (name, list) => {
+    const children: readonly string[] = list.split(' ');
+    const top = (path: string) => path.slice(0, path.indexOf('.'));
+    const shapes = shapesOf(name);
+    const body = Object.fromEntries(Object.entries(shapes).filter(([path]) => children.includes(top(path))));
+    const numbered = Object.fromEntries(Object.entries(body).map(([path, shape]) => [path.replace(top(path), String(children.indexOf(top(path)))), shape]));
+    const said = (map: LayerMap) => map.layers.map(({ op, attributes }) => `${op} ${JSON.stringify(attributes)}`);
+    const relu = name === 'densenet121' ? { features_end: 'relu' } : undefined;
+    const map = read(under('model.', numbered), relu);
+    expect(said(map)).toEqual(said(read(body)));
+    const { shape } = map.outputs[0]!;
+    const features = name === 'alexnet' ? 9216 : name === 'vgg11_bn' ? 25088 : Number(shape[1]);
+    for (const prefix of ['', 'model.']) {
+      const tuned = read({ ...under(`${prefix}backbone.`, numbered), ...linear(`${prefix}classifier`, 7, features) }, relu);
+      expect(tuned.outputs[0]!.shape).toEqual(['N', 7]);
+      expect(tuned.architecture!.name).toBe(map.architecture!.name.replace(' without top', ''));
+    }
+  });
+
+  it('of which a DenseNet has no activation at its end, which is told', () => {
+    const features = Object.entries(shapesOf('densenet121')).filter(([name]) => name.startsWith('features.'));
+    const bare = Object.fromEntries(features.map(([name, shape]) => [name.replace('features', '0'), shape]));
+    const map = read({ ...bare, ...linear('1', 7, 1024) });
+    expect(lastOps(map, 4)).toEqual(['BatchNormalization', 'GlobalAveragePool', 'Flatten', 'Gemm']);
+    expect(map.architecture!.assumed.join()).toContain('--assume features_end=');
+  });
+
+  it('are no nets of their own within a net that is there twice', () => {
+    const net = shapesOf('mobilenet_v3_small');
+    expect(read({ ...under('model.', net), ...under('ema_model.module.', net) }).architecture!.name).toContain('mobilenet_v3_small');
+  });
+
+  it('are not a few convolutions in a list', () => {
+    const norm = Object.fromEntries(['weight', 'bias', 'running_mean', 'running_var'].map((role) => [`stem.1.${role}`, [16]]));
+    const few = blank({ 'stem.0.weight': [16, 3, 3, 3], 'stem.0.bias': [16], ...norm });
+    expect(() => atOnce(recogniseStateDict(few, { ...options, arch: 'vgg' }))).toThrow('nothing of it is there');
+  });
+});
+
 describe('heads', () => {
   it('may be a Sequential inside of the published one', () => {
     const shapes = { ...without(shapesOf('efficientnet_b0'), 'classifier'), ...linear('classifier.1.0', 32, 1280), ...linear('classifier.1.3', 7, 32) };

@@ -3,7 +3,7 @@ import { isModelError, ModelError } from '../errors.js';
 import { Artifact, type CheckHost } from './artifact.js';
 import type { CheckDocument, CheckedArtifact, Outcome } from './document.js';
 import { compareWithLock, type Lock, type LockedArtifact, lockArtifact } from './lock.js';
-import type { Policy } from './policy.js';
+import type { Policy, Wanted } from './policy.js';
 
 export interface CheckOptions {
   /** The policy's path, for messages. */
@@ -24,46 +24,46 @@ export interface Checked {
 export async function check(policy: Policy, host: CheckHost, { policyPath, lock, update, onArtifact }: CheckOptions): Promise<Checked> {
   const artifacts: CheckedArtifact[] = [];
   const locked: Record<string, LockedArtifact> = {};
-  const wanted = [];
+  const found = new Map<string, readonly string[]>();
+  /** What is wanted of each path, which several patterns may match: it is opened once, and each thing about it found out once. */
+  const wanted = new Map<string, Wanted[]>();
   for (const each of policy.artifacts) {
-    for (const pattern of each.patterns) {
-      const paths = await host.find(pattern);
+    for (const pattern of new Set(each.patterns)) {
+      const paths = found.get(pattern) ?? (await host.find(pattern));
+      found.set(pattern, paths);
       if (paths.length === 0) {
         const outcome = { rule: 'found', passed: false, message: 'there is no such file' };
         artifacts.push({ path: pattern, line: each.line, format: null, outcomes: [outcome] });
       }
-      wanted.push(...paths.map((path) => ({ ...each, path })));
+      for (const path of paths) {
+        const already = wanted.get(path) ?? [];
+        wanted.set(path, already);
+        if (!already.includes(each)) already.push(each);
+      }
     }
   }
-  for (const [i, { path, line, demands }] of wanted.entries()) {
-    onArtifact?.(path, i, wanted.length);
+  let done = 0;
+  for (const [path, all] of wanted) {
+    onArtifact?.(path, done++, wanted.size);
     const files = await host.open(path);
     try {
       const artifact = new Artifact(path, files, host);
-      const outcomes: Outcome[] = [];
-      let format: string | null = null;
-      try {
-        format = (await artifact.model()).format;
-        outcomes.push({ rule: 'readable', passed: true, message: format });
-      } catch (error) {
-        if (!isModelError(error)) throw error;
-        outcomes.push({ rule: 'readable', passed: false, message: error.message });
+      const { format, readable } = await openOutcome(artifact);
+      if (policy.lock !== null && format !== null && update) locked[path] = await lockArtifact(artifact);
+      const asLocked = policy.lock !== null && format !== null && !update ? await lockOutcomes(artifact, policy.lock, lock) : [];
+      for (const { line, demands } of all) {
+        const outcomes: Outcome[] = [readable];
+        // What is not read at all can still be audited; of the rest there is one reason why not.
+        for (const { rule, judge } of format === null ? demands.filter((demand) => AUDITED.has(demand.rule)) : demands)
+          outcomes.push(...(await outcomesOf(rule, () => judge(artifact))));
+        artifacts.push({ path, line, format, outcomes: [...outcomes, ...asLocked] });
       }
-      // What is not read at all can still be audited; of the rest there is one reason why not.
-      for (const { rule, judge } of format === null ? demands.filter((demand) => AUDITED.has(demand.rule)) : demands)
-        outcomes.push(...(await outcomesOf(rule, () => judge(artifact))));
-      if (policy.lock !== null && format !== null) {
-        if (update) locked[path] = await lockArtifact(artifact);
-        else if (lock) outcomes.push(...(await outcomesOf('lock', () => compareWithLock(artifact, lock))));
-        else outcomes.push({ rule: 'lock', passed: false, message: `there is no ${policy.lock}; weighbridge check --update writes it` });
-      }
-      artifacts.push({ path, line, format, outcomes });
     } finally {
       await files.close();
     }
   }
   for (const path of lock && !update ? Object.keys(lock.artifacts) : []) {
-    if (wanted.some((each) => each.path === path)) continue;
+    if (wanted.has(path)) continue;
     const message = `it is in ${policy.lock}, and no artifact of the policy is it any more; weighbridge check --update takes it out`;
     artifacts.push({ path, line: policy.lockLine, format: null, outcomes: [{ rule: 'lock', passed: false, message }] });
   }
@@ -84,6 +84,21 @@ export async function check(policy: Policy, host: CheckHost, { policyPath, lock,
 }
 
 const AUDITED = new Set(['audit', 'code', 'pickles', 'sha256']);
+
+async function openOutcome(artifact: Artifact): Promise<{ readonly format: string | null; readonly readable: Outcome }> {
+  try {
+    const { format } = await artifact.model();
+    return { format, readable: { rule: 'readable', passed: true, message: format } };
+  } catch (error) {
+    if (!isModelError(error)) throw error;
+    return { format: null, readable: { rule: 'readable', passed: false, message: error.message } };
+  }
+}
+
+async function lockOutcomes(artifact: Artifact, name: string, lock: Lock | null): Promise<Outcome[]> {
+  if (lock) return outcomesOf('lock', () => compareWithLock(artifact, lock));
+  return [{ rule: 'lock', passed: false, message: `there is no ${name}; weighbridge check --update writes it` }];
+}
 
 /** A rule that cannot be judged has not passed. */
 async function outcomesOf(rule: string, judge: () => Promise<Omit<Outcome, 'rule'> | readonly Omit<Outcome, 'rule'>[]>): Promise<Outcome[]> {

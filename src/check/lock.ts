@@ -1,5 +1,5 @@
 /** The lock file: hashes of every file and every tensor, so that a change is told, and by the tensors that it is in. */
-import { isObject } from '../containers/json.js';
+import { checkJson, isObject } from '../containers/json.js';
 import { ModelError } from '../errors.js';
 import { listed } from '../words.js';
 import type { Artifact } from './artifact.js';
@@ -19,6 +19,7 @@ export const MAX_LOCK_BYTES = 2 ** 28;
 
 /** @throws ModelError 'malformed' */
 export function parseLock(text: string, file: string): Lock {
+  checkJson(text, file);
   let lock: unknown;
   try {
     lock = JSON.parse(text);
@@ -29,8 +30,11 @@ export function parseLock(text: string, file: string): Lock {
     isObject(lock) &&
     lock.schema === 'weighbridge/lock@1' &&
     isObject(lock.artifacts) &&
-    Object.values(lock.artifacts).every((each) => isObject(each) && isObject(each.files) && isObject(each.tensors));
-  if (!isWhole) throw new ModelError('malformed', 'this is no lock file of weighbridge/lock@1; weighbridge check --update writes it anew', { file });
+    Object.values(lock.artifacts).every(
+      (each) => isObject(each) && [each.files, each.tensors].every((named) => isObject(named) && Object.values(named).every(isObject)),
+    );
+  if (!isWhole)
+    throw new ModelError('malformed', 'this is no lock file of weighbridge/lock@1. Name another, which weighbridge check --update writes.', { file });
   return lock as unknown as Lock;
 }
 

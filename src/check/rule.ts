@@ -2,6 +2,7 @@
 import { ModelError } from '../errors.js';
 import { didYouMean } from '../model/nearest.js';
 import { byteCount } from '../report/numbers.js';
+import { clipped } from '../words.js';
 import type { Artifact } from './artifact.js';
 import type { Outcome } from './document.js';
 
@@ -40,6 +41,32 @@ export function text(value: unknown): string {
 
 export function number(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : expected('a number of zero or more', value);
+}
+
+const LEAVES = /(^|[\\/])\.\.([\\/]|$)|^([a-z]:|[\\/])/i;
+
+/** Whether a path is none of the policy's folder. */
+export function leavesFolder(path: string): boolean {
+  return LEAVES.test(path);
+}
+
+/** A path in the policy's folder: a policy may come with what it is to judge. */
+export function folderPath(value: unknown): string {
+  const path = text(value);
+  if (leavesFolder(path)) throw new ModelError('usage', `the path ${JSON.stringify(clipped(path))} leaves the policy's folder`);
+  return path;
+}
+
+const MAX_COUNT = 10_000;
+
+export function count(value: unknown): number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_COUNT
+    ? (value as number)
+    : expected(`a whole number from 1 to ${MAX_COUNT}`, value);
+}
+
+export function whole(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : expected('a whole number of zero or more', value);
 }
 
 /** One text, or several. */

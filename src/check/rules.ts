@@ -7,7 +7,7 @@ import { isGood, onWhoseWord, verdictSentence, verdictWord } from '../report/ver
 import { worstAgreement } from '../verify/savings.js';
 import { clipped, listed } from '../words.js';
 import { operatorNames } from './operators.js';
-import { bytes, type Found, flag, found, number, type Rule, rule, settings, text, texts } from './rule.js';
+import { bytes, count, type Found, flag, folderPath, found, number, type Rule, rule, settings, text, texts, whole } from './rule.js';
 
 const SHA256 = /^[0-9a-f]{64}$/i;
 
@@ -80,11 +80,11 @@ export const rules: readonly Rule[] = [
   }),
   rule(
     'provenance',
-    (value) => settings(value, { source: text, tool: flag, metadata: texts }),
+    (value) => settings(value, { source: folderPath, tool: flag, metadata: texts }),
     async (artifact, { source, tool = false, metadata: keys = [] }) => {
       const { metadata = {} } = await artifact.model();
       const outcomes = keys.map((key) =>
-        found(key in metadata, key in metadata ? `metadata says ${key}: ${clipped(metadata[key]!)}` : `metadata does not say ${key}`),
+        found(Object.hasOwn(metadata, key), Object.hasOwn(metadata, key) ? `metadata says ${key}: ${clipped(metadata[key]!)}` : `metadata does not say ${key}`),
       );
       if (tool)
         outcomes.push(
@@ -113,11 +113,11 @@ export const rules: readonly Rule[] = [
     'verify',
     (value) => {
       const how = settings(value, {
-        against: text,
-        golden: text,
-        inputs: text,
-        samples: number,
-        seed: number,
+        against: folderPath,
+        golden: folderPath,
+        inputs: folderPath,
+        samples: count,
+        seed: whole,
         engine: text,
         atol: number,
         rtol: number,
@@ -202,7 +202,7 @@ function hashesWanted(value: unknown): string | Map<string, string> {
     throw new ModelError('usage', 'a SHA-256 of 64 hexadecimal digits, in quotes, is expected');
   };
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return hash(value);
-  return new Map(Object.entries(value).map(([name, given]) => [name, hash(given)]));
+  return new Map(Object.entries(value).map(([name, given]) => [folderPath(name), hash(given)]));
 }
 
 interface PortWanted {

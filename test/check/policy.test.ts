@@ -76,11 +76,37 @@ describe('a policy that would cost its parser much', () => {
     ['brackets', '['.repeat(100_000), /line 1: nested deeper/],
     ['braces', `version: 1\n${'{a: '.repeat(100_000)}`, /line 2: nested deeper/],
     ['dashes', '- '.repeat(100_000), /nested deeper/],
-    ['indentation', Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /line 130: nested deeper/],
+    ['indentation', Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /line \d+: nested deeper/],
     ['lines', 'version: 1\nartifacts:\n'.concat('  - path: x\n'.repeat(80_000)), /more than 10000 lines/],
-    ['keys in a line', `{${Array.from({ length: 90_000 }, (_, i) => `k${i}: 1`).join()}}`, /more than 10000 settings/],
+    ['keys in a line', `{${Array.from({ length: 90_000 }, (_, i) => `k${i}: 1`).join()}}`, /more settings/],
+    ['keys that are lists', `x: ${'? '.repeat(60)}a\n`, /the name of a setting is expected/],
+    ['brackets behind quoted ones', `a: ${'["]",'.repeat(8000)}1${']'.repeat(8000)}`, /nested deeper/],
+    ['braces behind commented ones', `a:\n${' { # }\n b: '.repeat(4000)}1`, /nested deeper/],
+    ['bad escapes', `a: "${'\\q'.repeat(200_000)}"`, /backslashes/],
+    ['a list that is in itself', 'artifacts:\n  - path: a\n    format: &a [*a]\n', /line 3: \*a stands for what it is in itself/],
+    ['a setting that is in itself', 'artifacts: &a\n  - path: x\n    inputs: { y: *a }\n', /line 3: \*a stands for/],
+    ['paths', `artifacts: [{ path: [${Array.from({ length: 1001 }, (_, i) => `"*${i}"`).join()}] }]`, /1001 paths/],
+    ['a path of 100,000 letters', `artifacts: [{ path: "${'{'.repeat(100_000)}" }]`, /100000 letters/],
+    ['inputs without end', 'artifacts: [{ path: x, verify: { against: y, samples: 1000000000 } }]', /samples: a whole number/],
     ['aliases of aliases', `${bomb}\nversion: *g\n`, /line 8: .*alias/i],
   ])('by its %s is refused', async (_, text, says) => {
     expect(await mistakes(text)).toMatch(says);
   });
+});
+
+it.each([
+  ['lock: ../l.json', 'artifacts: [{ path: x }]'],
+  ['lock: /l.json', 'artifacts: [{ path: x }]'],
+  ['artifacts:', '  - { path: x, verify: { golden: ../g.npz } }'],
+  ['artifacts:', '  - { path: x, verify: { against: a/../../b.h5 } }'],
+  ['artifacts:', '  - { path: x, verify: { against: y, inputs: "C:/pictures" } }'],
+  ['artifacts:', '  - { path: x, provenance: { source: ../y.h5 } }'],
+  ['artifacts:', `  - { path: x, sha256: { "../y": "${'a0'.repeat(32)}" } }`],
+])('%s %s leaves the folder, and is refused', async (...lines) => {
+  expect(await mistakes(lines.join('\n'))).toMatch(/line \d: .*policy's folder/);
+});
+
+it('files of the folder may be named in all those places', async () => {
+  const told = await mistakes('lock: sub/l.json\nartifacts: [{ path: x, verify: { golden: a/..b.npz, against: y }, provenance: { source: y.h5 } }]');
+  expect(told).toBe('');
 });

@@ -135,9 +135,12 @@ describe('the lock file', () => {
     expect(outcomes.find(({ rule }) => rule === 'lock')!.message).toMatch(new RegExp(`1 of \\d+ tensors differ: ${name}`));
   });
 
-  it('that is none is told', () => {
-    writeFileSync(join(folder, 'weighbridge.lock.json'), '{"schema":"other"}');
+  it('that is none is told, and stays as it is', () => {
+    const path = join(folder, 'weighbridge.lock.json');
+    writeFileSync(path, '{"schema":"other"}');
     expect(checked(LOCKED).status).toBe(2);
+    expect(checked(LOCKED, '--update').stderr).toMatch(/exists already and is no lock file/);
+    expect(readFileSync(path, 'utf8')).toBe('{"schema":"other"}');
   });
 });
 

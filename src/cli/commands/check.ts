@@ -47,6 +47,7 @@ export function registerCheck(program: Command): Command {
       const lockPath = policy.lock === null ? null : join(folder, policy.lock);
       checkTwice([path, ...(lockPath === null ? [] : [lockPath]), ...reports.map(({ file }) => file)]);
       for (const { file } of reports) await checkText(file, earlierReport(file, path));
+      if (flags.update && lockPath !== null) await checkText(lockPath, EARLIER_LOCK);
       const progress = startProgress(voice);
       try {
         const { document, lock } = await check(policy, hostIn(folder, await sha256Hasher()), {
@@ -57,7 +58,7 @@ export function registerCheck(program: Command): Command {
         });
         progress.stop();
         const keep = [path, ...document.artifacts.map((artifact) => join(folder, artifact.path))];
-        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`, { keep });
+        if (lock && lockPath !== null) await writeText(lockPath, `${JSON.stringify(lock, null, 2)}\n`, { ...EARLIER_LOCK, keep });
         for (const { file, format } of reports) await writeText(file, format.render(document), earlierReport(file, path));
         if (voice.asJson) voice.json(document);
         else printCheck(voice, document);
@@ -71,10 +72,15 @@ export function registerCheck(program: Command): Command {
     });
 }
 
+const EARLIER_LOCK: Replacing = { earlier: documentOf('lock', 'lock file') };
+
 /** Models and what belongs to them are JSON files too; the other kinds of reports have extensions that no model has. */
 function earlierReport(file: string, policy: string): Replacing {
   return { keep: [policy], ...(extname(file).toLowerCase() === '.json' ? { earlier: documentOf('check', 'report of a check') } : {}) };
 }
+
+/** Without one of these a pattern is the name of a file. */
+const SIGNS = /[*?[\]{}()\\]/;
 
 /** Artifacts lie in the policy's folder or below it. */
 function hostIn(folder: string, createHasher: CheckHost['createHasher']): CheckHost {
@@ -84,6 +90,7 @@ function hostIn(folder: string, createHasher: CheckHost['createHasher']): CheckH
       const exact = await stat(join(folder, pattern)).catch(() => null);
       // A model may be a folder; what a name has of a pattern's signs is its own.
       if (exact) return [pattern];
+      if (!SIGNS.test(pattern)) return [];
       return (await glob(pattern, { cwd: folder, onlyFiles: true, expandDirectories: false, dot: false })).sort();
     },
     open: (path) => nodeFileSet(join(folder, path)),

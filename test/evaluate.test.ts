@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { isModelError } from '../src/errors.js';
-import { type EvaluationDocument, mergeEvaluations, missingShards, type Row, tally } from '../src/evaluate/document.js';
+import { type EvaluationDocument, mergeEvaluations, missingShards, parseEvaluation, type Row, tally } from '../src/evaluate/document.js';
 
 const row = (label: number | null, top: readonly number[], other?: readonly number[]): Row => ({
   name: 'x',
@@ -91,4 +91,60 @@ it('what does not belong together is refused, and a part that is not there is to
   expect(refused(first, { ...second, data: { ...second.data, sha256: 'c' } })).toContain('different data');
   expect(refused(first, { ...second, data: { ...second.data, prepared: 'c' } })).toContain('different preparations');
   expect(refused(first, documentOf([], 2, 4))).toContain('different numbers of parts');
+});
+
+const GOOD = documentOf([row(1, [1, 2], [1, 2]), row(2, [1, 2], [2, 1]), row(null, [3], [1])], 2, 3, { failed: [{ name: 'x', problem: 'y' }], notes: ['n'] });
+
+it('an evaluation is read as it was written', () => {
+  expect(parseEvaluation(JSON.stringify(GOOD), 'e.json')).toEqual(GOOD);
+  const alone = { ...GOOD, against: null, other: null };
+  expect(parseEvaluation(JSON.stringify(alone), 'e.json')).toEqual(alone);
+});
+
+it.each<[field: string, values: readonly unknown[]]>([
+  ['model', [null, {}, { ...GOOD.model, engine: 5 }, { ...GOOD.model, sha256: { m: {} } }, { ...GOOD.model, sha256: undefined }]],
+  ['against', [5, {}]],
+  ['data', [{}, { ...GOOD.data, pictures: '4' }, { ...GOOD.data, pictures: -1 }]],
+  [
+    'shards',
+    [
+      [],
+      [null],
+      {},
+      [{ index: 1, of: 4e9 }],
+      [{ index: 4, of: 3 }],
+      [{ index: 0, of: 1 }],
+      [{ index: 0.5, of: 1.5 }],
+      [
+        { index: 1, of: 2 },
+        { index: 2, of: 3 },
+      ],
+    ],
+  ],
+  [
+    'counts',
+    [
+      {},
+      { ...GOOD.counts, pictures: 1 },
+      { ...GOOD.counts, top1: 3 },
+      { ...GOOD.counts, top5: 9 },
+      { ...GOOD.counts, labelled: '2' },
+      { ...GOOD.counts, turned: 4 },
+      { ...GOOD.counts, turned: undefined },
+    ],
+  ],
+  ['other', [null, 5, { ...GOOD.other, agree: 4 }, { ...GOOD.other, agreeTop5: 'x' }, { ...GOOD.other, top1: 9 }]],
+  ['confusion', [{}, [null], [{ wanted: 'a', found: 1, count: 1 }], [{ wanted: 1, found: 2, count: 4 }], [{ wanted: 1, found: 2, count: -1 }]]],
+  ['failed', [[null], [{ name: {}, problem: 'x' }], 'x']],
+  ['notes', [[null], [{}], 5]],
+  ['elapsedMs', ['5', -1, null]],
+])('an evaluation whose %s is something else is none', (field, values) => {
+  for (const value of values) {
+    const text = JSON.stringify({ ...GOOD, [field]: value });
+    expect(() => parseEvaluation(text, 'e.json'), text).toThrow(expect.objectContaining({ kind: 'usage', message: expect.stringContaining(`"${field}"`) }));
+  }
+});
+
+it.each(['[', `{"schema":"weighbridge/evaluation@1","model":${'['.repeat(100_000)}`, 'PAR1', 'null', '{}'])('%.20s is no evaluation', (text) => {
+  expect(() => parseEvaluation(text, 'e.json')).toThrow(expect.objectContaining({ name: 'ModelError' }));
 });

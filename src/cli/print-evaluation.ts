@@ -2,17 +2,26 @@
 import type { EvaluationDocument } from '../evaluate/document.js';
 import { share } from '../verify/agreement.js';
 import { asTheyLie } from '../verify/pictures/index.js';
+import { listed } from '../words.js';
 import { colour, formatCount, formatTime, safeText, table } from './print.js';
 
 const CONFUSED = 10;
 const FAILED = 5;
+const PARTS = 50;
+const NOTES = 50;
 
 export function printEvaluation(say: (text: string) => void, document: EvaluationDocument): void {
   const { model, against, data, counts, other, confusion, failed, notes, shards, elapsedMs } = document;
   const fact = (name: string, value: string) => say(`${colour.dim(name.padEnd(9))} ${safeText(value)}`);
   fact('model', `${model.path}   ${model.format}   ${model.engine}`);
   if (against) fact('against', `${against.path}   ${against.format}   ${against.engine}`);
-  const part = shards.length === shards[0]?.of ? '' : `, part ${shards.map(({ index }) => index).join(', ')} of ${shards[0]?.of}`;
+  const part =
+    shards.length === shards[0]?.of
+      ? ''
+      : `, part ${listed(
+          shards.map(({ index }) => String(index)),
+          PARTS,
+        )} of ${shards[0]?.of}`;
   fact('data', `${data.path}   ${formatCount(data.pictures)} pictures${part}; ${data.prepared}`);
   say('');
   const right = (title: string) => ({ title, align: 'right' as const });
@@ -43,7 +52,8 @@ export function printEvaluation(say: (text: string) => void, document: Evaluatio
   for (const { name, problem } of failed.slice(0, FAILED)) say(`${colour.red('failed')}    ${safeText(name)}: ${safeText(problem)}`);
   if (failed.length > FAILED) say(`${colour.red('failed')}    ${failed.length - FAILED} more`);
   if (counts.turned > 0) fact('note', asTheyLie(counts.turned));
-  for (const note of notes) fact('note', note);
+  for (const note of notes.slice(0, NOTES)) fact('note', note);
+  if (notes.length > NOTES) fact('note', `${notes.length - NOTES} more`);
   say(`${formatCount(counts.pictures)} pictures in ${formatTime(elapsedMs)}, ${(counts.pictures / (elapsedMs / 1000)).toFixed(1)} a second`);
 }
 

@@ -1,4 +1,5 @@
 /** What an evaluation counts. Counts of parts of a data set add up exactly. `schemas/evaluation.schema.json` describes the document. */
+import { checkJson, isObject, type JsonObject } from '../containers/json.js';
 import { ModelError } from '../errors.js';
 
 /** What one picture gave. */
@@ -95,6 +96,66 @@ export function tally(rows: Iterable<Row>, hasOther: boolean): Tally {
     confusion.set(key, found);
   }
   return { counts, other: hasOther ? other : null, confusion: sorted(confusion.values()) };
+}
+
+/** A part for each machine that there is. */
+export const MAX_SHARDS = 100_000;
+
+/** @throws ModelError 'usage' naming what is not as `evaluate` writes it */
+export function parseEvaluation(text: string, file: string): EvaluationDocument {
+  checkJson(text, file);
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError('usage', `is no evaluation: ${(error as Error).message}`, { file }, error);
+  }
+  if (!isObject(document) || document.schema !== 'weighbridge/evaluation@1')
+    throw new ModelError('usage', 'is no evaluation (weighbridge evaluate -o makes them)', { file });
+  const wrong = Object.keys(IS_RIGHT).find((name) => !IS_RIGHT[name as keyof typeof IS_RIGHT](document[name], document));
+  if (wrong !== undefined) throw new ModelError('usage', `"${wrong}" of this evaluation is not as weighbridge evaluate writes it`, { file });
+  return document as unknown as EvaluationDocument;
+}
+
+const isText = (value: unknown) => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const has = (value: unknown, are: (value: unknown) => boolean, ...names: readonly string[]) => isObject(value) && names.every((name) => are(value[name]));
+const isModel = (value: unknown) =>
+  has(value, isText, 'path', 'format', 'engine') && has(value, (sha256) => isObject(sha256) && Object.values(sha256).every(isText), 'sha256');
+/** Of so many pictures each is first, and among five, at most once. */
+const isTally = (of: unknown, first: unknown, five: unknown) => isCount(first) && isCount(five) && first <= five && five <= (of as number);
+
+const IS_RIGHT: Readonly<Record<keyof Omit<EvaluationDocument, 'schema'>, (value: unknown, document: JsonObject) => boolean>> = {
+  model: isModel,
+  against: (value) => value === null || isModel(value),
+  data: (value) => has(value, isText, 'path', 'sha256', 'prepared') && has(value, isCount, 'pictures'),
+  shards: (value) => Array.isArray(value) && value.length > 0 && value.every((shard) => isShard(shard) && shard.of === value[0].of),
+  counts: (value) => has(value, isCount, 'pictures', 'labelled', 'turned') && isCounted(value as JsonObject),
+  other: (value, { against, counts }) => {
+    const { pictures, labelled } = counts as JsonObject;
+    if (!isObject(value)) return value === null && against === null;
+    return (
+      against !== null &&
+      isTally(labelled, value.top1, value.top5) &&
+      [value.agree, value.agreeTop5].every((count) => isCount(count) && count <= (pictures as number))
+    );
+  },
+  confusion: (value, { counts }) =>
+    Array.isArray(value) &&
+    value.every((each) => has(each, isCount, 'wanted', 'found', 'count')) &&
+    value.reduce((sum, { count }) => sum + count, 0) <= ((counts as JsonObject).pictures as number),
+  failed: (value) => Array.isArray(value) && value.every((each) => has(each, isText, 'name', 'problem')),
+  notes: (value) => Array.isArray(value) && value.every(isText),
+  elapsedMs: (value) => Number.isFinite(value) && (value as number) >= 0,
+};
+
+function isShard(value: unknown): value is Shard {
+  const { index, of } = isObject(value) ? value : {};
+  return isCount(index) && isCount(of) && index >= 1 && index <= of && of <= MAX_SHARDS;
+}
+
+function isCounted({ pictures, labelled, turned, top1, top5 }: JsonObject): boolean {
+  return Math.max(labelled as number, turned as number) <= (pictures as number) && isTally(labelled, top1, top5);
 }
 
 type Confused = EvaluationDocument['confusion'][number];

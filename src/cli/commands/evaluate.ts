@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../bytes/temporary.js';
 import { isObject } from '../../containers/json.js';
 import { convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
-import { type EvaluatedModel, type EvaluationDocument, type Row, type Shard, tally } from '../../evaluate/document.js';
+import { type EvaluatedModel, type EvaluationDocument, MAX_SHARDS, type Row, type Shard, tally } from '../../evaluate/document.js';
 import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable } from '../../evaluate/evaluate.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { fileSink } from '../../node/file-sink.js';
@@ -263,6 +263,6 @@ async function writeParquet(path: string, rows: readonly Row[], hasOther: boolea
 
 function parseShard(text: string): Shard {
   const [, index, of] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
-  if (!index || !of || index > of) throw new InvalidArgumentError('a part and how many there are is expected, such as 3/8.');
+  if (!index || !of || index > of || of > MAX_SHARDS) throw new InvalidArgumentError('a part and how many there are is expected, such as 3/8.');
   return { index, of };
 }

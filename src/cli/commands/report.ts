@@ -1,8 +1,7 @@
 /** `weighbridge report merge`: evaluations of parts of a data set, put together exactly. */
 import { type Command, Option } from 'commander';
-import { isObject } from '../../containers/json.js';
-import { ModelError } from '../../errors.js';
-import { type EvaluationDocument, mergeEvaluations, missingShards } from '../../evaluate/document.js';
+import { type EvaluationDocument, mergeEvaluations, missingShards, parseEvaluation } from '../../evaluate/document.js';
+import { listed } from '../../words.js';
 import { expandPaths, isPattern } from '../many/expand.js';
 import { type CommonFlags, parseShare } from '../options.js';
 import { makeVoice } from '../print.js';
@@ -35,7 +34,10 @@ export function registerReport(program: Command): Command {
       if (voice.asJson) voice.json(document);
       else printEvaluation(voice.say, document);
       const missing = missingShards(document);
-      const missed = [...(missing.length > 0 ? [`parts are missing: ${missing.join(', ')} of ${document.shards[0]?.of}`] : []), ...unmet(document, flags)];
+      const missed = [
+        ...(missing.length > 0 ? [`parts are missing: ${listed(missing.map(String), MOST_PARTS)} of ${document.shards[0]?.of}`] : []),
+        ...unmet(document, flags),
+      ];
       for (const sentence of missed) voice.warn(sentence);
       if (missed.length > 0 || document.failed.length > 0) process.exitCode = 1;
       else if (flags.output === undefined) voice.next(['report', 'merge', ...paths, '-o', 'evaluation.json'], 'keeps the whole');
@@ -44,28 +46,10 @@ export function registerReport(program: Command): Command {
   return command;
 }
 
+const MOST_PARTS = 50;
 /** Of one with a confusion matrix of 1,000 classes and the names of all that failed. */
 const MAX_BYTES = 2 ** 28;
 
 async function readEvaluation(path: string): Promise<EvaluationDocument> {
-  const text = await readText(path, MAX_BYTES, 'evaluation');
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch (error) {
-    throw new ModelError('usage', `is no evaluation: ${(error as Error).message}`, { file: path }, error);
-  }
-  const isOne =
-    isObject(document) &&
-    document.schema === 'weighbridge/evaluation@1' &&
-    isObject(document.model) &&
-    isObject(document.data) &&
-    isObject(document.counts) &&
-    Number.isInteger(document.counts.turned) &&
-    Array.isArray(document.shards) &&
-    Array.isArray(document.confusion) &&
-    Array.isArray(document.failed) &&
-    Array.isArray(document.notes);
-  if (!isOne) throw new ModelError('usage', 'is no evaluation (weighbridge evaluate -o makes them)', { file: path });
-  return document as unknown as EvaluationDocument;
+  return parseEvaluation(await readText(path, MAX_BYTES, 'evaluation'), path);
 }

@@ -13,13 +13,16 @@ export interface Description {
 
 /** A document of thousands of layers. */
 const MAX_CHARACTERS = 2 ** 24;
+/** Ten thousand lines. */
+const MAX_TEXT_CHARACTERS = 2 ** 20;
 
 /** @throws ModelError 'malformed' naming the file, and the line or layer */
 export function describedFamily({ name, text }: Description): Family {
-  if (text.length > MAX_CHARACTERS) throw new ModelError('unsafe', `${text.length} characters describe no net`, { file: name });
+  const isDocument = /^\s*[{[]/.test(text);
+  if (text.length > (isDocument ? MAX_CHARACTERS : MAX_TEXT_CHARACTERS))
+    throw new ModelError('unsafe', `${text.length} characters describe no net`, { file: name });
   try {
-    if (!/^\s*[{[]/.test(text)) return parseArchitecture(text, name);
-    return documentArchitecture(parseJson(text), name);
+    return isDocument ? documentArchitecture(parseJson(text), name) : parseArchitecture(text, name);
   } catch (error) {
     throw isModelError(error) ? error.at({ file: name }) : error;
   }

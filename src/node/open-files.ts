@@ -126,7 +126,8 @@ export function prototxtOf({ details }: ModelFile): { prototxt?: string } {
   return details.wiring?.endsWith('.prototxt') ? { prototxt: details.wiring } : {};
 }
 
-const MAX_LABELS_BYTES = 2 ** 24;
+/** Of the 21,000 classes of the largest data sets there are a few hundred thousand. */
+const MAX_LABELS_BYTES = 2 ** 22;
 
 /** @throws ModelError 'usage' when the file cannot be read or is no list of names */
 export async function readLabels(path: string): Promise<readonly string[]> {

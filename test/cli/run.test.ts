@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Option } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { commandTree, JOB_COMMANDS, optionsOf } from '../../src/cli/many/config.js';
+import { commandTree, JOB_COMMANDS, optionsOf, readConfig } from '../../src/cli/many/config.js';
+import { isModelError } from '../../src/errors.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 const SCHEMA = join(ROOT, 'schemas/config.schema.json');
@@ -137,6 +138,26 @@ describe('weighbridge run', () => {
     const { status, stderr } = weighbridge(['run'], temporaryFolder());
     expect(status).toBe(2);
     expect(stderr).toContain('weighbridge.config.json');
+  });
+});
+
+describe('a configuration that asks for much', () => {
+  const many = (count: number, make: (i: number) => string) => Array.from({ length: count }, (_, i) => make(i)).join();
+  it.each([
+    ['jobs', `{"jobs":{${many(20_000, (i) => `"j${i}":{"model":"x"}`)}}}`, /20000 jobs/],
+    ['keys', `{"jobs":{"a":{"model":"x"}},${many(60_000, (i) => `"optionz${i}":1`)}}`, /60001 keys/],
+    ['options of all jobs', `{"jobs":{"a":{"model":"x"}},"options":{${many(60_000, (i) => `"opset${i}":1`)}}}`, /60000 options/],
+    ['options of a job', `{"jobs":{"a":{"model":"x",${many(60_000, (i) => `"opset${i}":1`)}}}}`, /job "a": it has 60001 options/],
+    ['models', `{"jobs":{"a":{"model":[${many(80_000, () => '"digits.h5"')}]}}}`, /job "a": 80000 models/],
+    ['letters', `{"jobs":{"${'j'.repeat(500_000)}":{"model":"x","${'k'.repeat(300_000)}":1}}}`, /there is no option/],
+    ['brackets', `{"jobs":${'['.repeat(500_000)}`, /nested/],
+  ])('by its %s is refused in a few words', async (_, text, says) => {
+    const path = join(temporaryFolder(), 'weighbridge.config.json');
+    writeFileSync(path, text);
+    const error = await readConfig(path).catch((reason: unknown) => reason);
+    expect(isModelError(error), String(error)).toBe(true);
+    expect((error as Error).message).toMatch(says);
+    expect((error as Error).message.length).toBeLessThan(12_000);
   });
 });
 

@@ -7,6 +7,7 @@ import { checkJson, isObject } from '../../containers/json.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { didYouMean } from '../../model/nearest.js';
 import { statsOf } from '../../node/identity.js';
+import { clipped } from '../../words.js';
 import { commands } from '../commands/index.js';
 import { argumentOf } from '../given.js';
 import { readText } from '../text-file.js';
@@ -22,6 +23,11 @@ export type JobCommand = (typeof JOB_COMMANDS)[number];
 const OWN_KEYS = ['command', 'model'];
 const TOP_KEYS = ['$schema', 'options', 'jobs'];
 const MAX_BYTES = 2 ** 20;
+/** Each is a process of its own. */
+const MAX_JOBS = 1000;
+const MAX_MODELS = 10_000;
+/** More than any command has. */
+const MAX_OPTIONS = 200;
 
 /** A job as it is written down, checked. */
 export interface ConfiguredJob {
@@ -41,30 +47,44 @@ export async function readConfig(path: string): Promise<readonly ConfiguredJob[]
   const text = await readText(path, MAX_BYTES, 'configuration');
   const document = parse(text, path);
   const problems: string[] = [];
-  for (const key of Object.keys(document))
-    if (!TOP_KEYS.includes(key)) problems.push(`there is no key "${key}".${didYouMean(key, TOP_KEYS)} Known: ${TOP_KEYS.join(', ')}.`);
   const { jobs, options: shared = {} } = document;
+  const counted = [
+    { what: 'keys', count: Object.keys(document).length, most: MAX_OPTIONS },
+    { what: 'jobs', count: isObject(jobs) ? Object.keys(jobs).length : 0, most: MAX_JOBS },
+    { what: 'options', count: isObject(shared) ? Object.keys(shared).length : 0, most: MAX_OPTIONS },
+  ].find(({ count, most }) => count > most);
+  if (counted) throw new ModelError('usage', `lists ${counted.count} ${counted.what}, and at most ${counted.most} are read`, { file: path });
+  for (const key of Object.keys(document))
+    if (!TOP_KEYS.includes(key)) problems.push(`there is no key "${clipped(key)}".${didYouMean(key, TOP_KEYS)} Known: ${TOP_KEYS.join(', ')}.`);
   if (!isObject(jobs) || Object.keys(jobs).length === 0) problems.push('"jobs" is expected: an object of jobs by name');
   if (!isObject(shared)) problems.push('"options" is expected to be an object');
   const found: ConfiguredJob[] = [];
   const used = new Set<string>();
   const seen = new Set<string>();
   for (const [name, job] of inOrder(isObject(jobs) ? jobs : {}, text)) {
-    const where = `job "${name}": `;
+    const where = `job "${clipped(name)}": `;
     if (!isObject(job)) {
       problems.push(`${where}an object is expected`);
+      continue;
+    }
+    if (Object.keys(job).length > MAX_OPTIONS) {
+      problems.push(`${where}it has ${Object.keys(job).length} options, which no command has`);
       continue;
     }
     const { command = 'convert', model, ...own } = job;
     const models = typeof model === 'string' ? [model] : model;
     if (!JOB_COMMANDS.includes(command as JobCommand)) {
       problems.push(
-        `${where}there is no job of the command ${JSON.stringify(command)}.${didYouMean(String(command), JOB_COMMANDS)} Known: ${JOB_COMMANDS.join(', ')}.`,
+        `${where}there is no job of the command ${clipped(JSON.stringify(command))}.${didYouMean(String(command), JOB_COMMANDS)} Known: ${JOB_COMMANDS.join(', ')}.`,
       );
       continue;
     }
     if (!Array.isArray(models) || models.length === 0 || !models.every((one): one is string => typeof one === 'string' && one !== '' && one !== '-')) {
       problems.push(`${where}"model" is expected: a path, or a list of paths`);
+      continue;
+    }
+    if (models.length > MAX_MODELS) {
+      problems.push(`${where}${models.length} models, and at most ${MAX_MODELS} are taken: give a pattern`);
       continue;
     }
     const tree = await commandTree(command as JobCommand);
@@ -117,16 +137,16 @@ function only(shared: Readonly<Record<string, unknown>>, known: ReadonlyMap<stri
 function argumentsOf(key: string, value: unknown, known: ReadonlyMap<string, Option>, tell: (problem: string) => void): readonly string[] {
   const option = known.get(key);
   if (!option) {
-    tell(`there is no option "${key}".${didYouMean(key, [...known.keys(), ...OWN_KEYS])}`);
+    tell(`there is no option "${clipped(key)}".${didYouMean(key, [...known.keys(), ...OWN_KEYS])}`);
     return [];
   }
   if (option.negate || option.isBoolean()) {
-    if (typeof value !== 'boolean') tell(`"${key}" is true or false, not ${JSON.stringify(value)}`);
+    if (typeof value !== 'boolean') tell(`"${key}" is true or false, not ${clipped(JSON.stringify(value))}`);
     return value === !option.negate ? [argumentOf(option)] : [];
   }
   const values = Array.isArray(value) ? value : [value];
   if (values.length === 0 || !values.every((one) => typeof one === 'string' || typeof one === 'number')) {
-    tell(`"${key}" is expected to be a text or a number, not ${JSON.stringify(value)}`);
+    tell(`"${key}" is expected to be a text or a number, not ${clipped(JSON.stringify(value))}`);
     return [];
   }
   return values.map((one) => argumentOf(option, String(one)));

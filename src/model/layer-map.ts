@@ -74,6 +74,8 @@ export interface Foreign {
   readonly captures: readonly string[];
   /** In the words of which version of the format's operators it is: itself, and all that graphs inside of the attributes hold. */
   readonly spoken?: { readonly version: number; readonly operators: readonly string[] };
+  /** How often it repeats what is in it, where the file says that: those of loops within loops multiplied. */
+  readonly steps?: number;
   /** What the file says of its outputs, in order. */
   readonly types: readonly { readonly dtype: DType | null; readonly shape: readonly Dim[] | null }[];
 }

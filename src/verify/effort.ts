@@ -17,7 +17,7 @@ const HEAVY_BYTES = 2 ** 27;
 const MAX_VALUE_ELEMENTS = 2 ** 26;
 /** Operators that repeat the graph inside of them, where they are kept as they came. */
 const REPEATING: ReadonlySet<string> = new Set(['Loop', 'Scan', 'While', 'StatelessWhile']);
-/** Steps of a loop whose number the file says: five seconds of the fastest, and more than any sequence is long that a net is given. */
+/** Steps of all loops whose number the file says: five seconds of the fastest, and more than any sequence is long that a net is given. */
 const MAX_STEPS = 1e5;
 /** Of a batch that is tried. */
 const MOST_ROWS = 3;
@@ -44,11 +44,12 @@ export function checkSizes(map: LayerMap): void {
  * @throws ModelError 'engine' naming the loop
  */
 export function checkSteps({ layers }: Pick<LayerMap, 'layers'>): void {
-  const constants = new Map(layers.filter(({ op }) => op === 'Constant').map(({ outputs, weights }) => [outputs[0]!, weights.value!]));
-  for (const { name, foreign, inputs } of layers) {
-    const steps = foreign?.op === 'Loop' ? constants.get(inputs[0]!)?.known?.[0] : undefined;
-    if (typeof steps !== 'number' || steps <= MAX_STEPS) continue;
-    throw new ModelError('engine', `it repeats ${steps} times, and at most ${MAX_STEPS} steps are run. --no-verify converts without running.`, { layer: name });
+  let sum = 0;
+  for (const { name, foreign: { steps = 0 } = {} } of layers) {
+    sum += steps;
+    if (sum <= MAX_STEPS) continue;
+    const what = steps === sum ? `it repeats ${steps} times, loops within loops multiplied` : `with the loops before it, it repeats ${sum} times`;
+    throw new ModelError('engine', `${what}, and at most ${MAX_STEPS} steps are run. --no-verify converts without running.`, { layer: name });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Loop and Scan nodes of a known number of steps: their steps compute what ONNX Runtime makes of the nodes. */
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { checkSteps, isApart } from '../../src/verify/effort.js';
@@ -123,6 +124,68 @@ describe('steps of a known number', () => {
     expect(map.layers.filter(({ foreign }) => foreign?.op === 'Loop')).toHaveLength(1);
     expect(isApart(map)).toBe(true);
     if (isRefused) expect(() => checkSteps(map)).toThrow(/repeats 1000000000 times/);
+    else expect(() => checkSteps(map)).not.toThrow();
+  });
+
+  /** A loop of so many steps around what `inside` holds, which goes on as long as its limit lets it. */
+  const around = (limit: string, inside: Graph['nodes'], tensors: Graph['tensors'] = []) =>
+    withGraphs(node('Loop', [limit, '', 'x'], ['y']), {
+      body: {
+        nodes: [...inside!, node('Identity', ['c'], ['co']), node('Identity', ['v'], ['vo'])],
+        tensors,
+        inputs: LOOP_PORTS,
+        outputs: [],
+        unshaped: [['co', 'bool'], 'vo'],
+      },
+    });
+  const inner = (limit: string) => withGraphs(node('Loop', [limit, '', 'v'], ['w']), { body: BODY });
+
+  it.each<[what: string, nodes: Graph['nodes'], tensors: Graph['tensors'], steps: RegExp | null]>([
+    [
+      'one within another, of stored limits',
+      [around('outer', [inner('own')], [int64('own', [50_000], [])])],
+      [int64('outer', [2000], [])],
+      /repeats 100000000 times/,
+    ],
+    ['one within another, of one limit', [around('outer', [inner('outer')])], [int64('outer', [2000], [])], /repeats 4000000 times/],
+    [
+      'one within another, of a limit in a Constant',
+      [around('outer', [node('Constant', [], ['k'], { value: { type: 'tensor', value: int64('k', [90_000], []) } }), inner('k')])],
+      [int64('outer', [2000], [])],
+      /repeats 180000000 times/,
+    ],
+    ['one within another, few', [around('outer', [inner('own')], [int64('own', [20_000], [])])], [int64('outer', [3], [])], null],
+    [
+      'one after the other',
+      ['a', 'b'].map((name) => withGraphs(node('Loop', ['outer', '', 'x'], [name]), { body: BODY })),
+      [int64('outer', [60_000], [])],
+      /with the loops before it, it repeats 120000 times/,
+    ],
+    [
+      'one whose limit is worked out within another',
+      [
+        around('outer', [
+          node('ReduceSum', ['x'], ['sum'], { keepdims: intAttribute(0) }),
+          node('Cast', ['sum'], ['own'], { to: intAttribute(7) }),
+          inner('own'),
+        ]),
+      ],
+      [int64('outer', [3], [])],
+      null,
+    ],
+    [
+      'without a limit of their own, as PyTorch exports them',
+      [around('outer', [inner('own')], [int64('own', [50_000], [])])],
+      [numbersTensor('outer', 'int64', [], [2 ** 63], ORIGIN)],
+      null,
+    ],
+  ])('are counted together: %s', async (_, nodes, tensors, says) => {
+    const outputs = nodes!.length > 1 ? ['a', 'b'] : ['y'];
+    const map = await mapOf(
+      await onnxFile({ nodes, tensors: [half, int64('limit', [2e9], []), ...tensors!], inputs: [['x', SHAPE]], outputs: [], unshaped: outputs }),
+    );
+    expect(map.layers.some(({ foreign }) => foreign?.op === 'Loop')).toBe(true);
+    if (says) expect(() => checkSteps(map)).toThrow(says);
     else expect(() => checkSteps(map)).not.toThrow();
   });
 });

@@ -11,11 +11,12 @@ import { type Node, numberOf, type Rule, type Translator } from './translator.js
 
 /** As of recurrent layers: each step is all of the body. */
 const MAX_STEPS = 1024;
-/** Bodies, and loops within loops, that would become more than this are left as they are. */
-const MAX_NODES = 100_000;
+/** Loops are left as they are where their steps would become more nodes than this, those of all loops together, and of loops within loops for each of their steps. */
+const MAX_NODES = 20_000;
 
 /** What a body makes in one step, in the order of its outputs. */
 async function stepOf(node: Node, t: Translator, body: ReadGraph, step: number, given: readonly (Value | null)[]): Promise<readonly Value[]> {
+  t.repeatedNodes += body.nodes.length;
   const scope = new Scope(t.scope, t.scope.opsets, t.scope.attributes, `${t.scope.prefix}${node.title}/${step}/`);
   body.inputs.forEach(({ name }, i) => {
     if (given[i]) scope.set(name, given[i]);
@@ -41,10 +42,11 @@ const loop: Rule = async (node, t) => {
   let goesOn = condition ? (await t.known(condition))?.[0] : 1;
   if (count === undefined || goesOn === undefined) return new NotUnderstood('how many steps it takes is known only when the model runs');
   const scanned = body.outputs.length - 1 - initial.length;
+  const { nodes: nodesOfStep } = await t.workOf(body);
   const all = Array.from({ length: scanned }, (): Value[] => []);
   let state: readonly (Value | null)[] = initial;
   for (let step = 0; step < count && goesOn !== 0; step++) {
-    if (step >= MAX_STEPS || (step + 1) * body.nodes.length > MAX_NODES) return new NotUnderstood(`it takes more than ${step} steps`);
+    if (step >= MAX_STEPS || t.repeatedNodes + nodesOfStep > MAX_NODES) return new NotUnderstood(`it takes more than ${step} steps`);
     const [next, ...made] = await stepOf(node, t, body, step, [t.build.numbers('int64', step), t.build.numbers('bool', 1), ...state]);
     state = made.slice(0, initial.length);
     made.slice(initial.length).forEach((part, i) => {
@@ -73,7 +75,8 @@ const scan: Rule = async (node, t) => {
   const axes = sequences.map(({ shape }, i) => (listed('scan_input_axes', i) + shape!.length) % shape!.length);
   const steps = sequences[0]?.shape?.[axes[0]!];
   if (typeof steps !== 'number') return new NotUnderstood('how many steps it takes is known only when the model runs');
-  if (steps === 0 || steps > MAX_STEPS || steps * body.nodes.length > MAX_NODES) return new NotUnderstood(`it takes ${steps} steps`);
+  const { nodes: nodesOfStep } = await t.workOf(body);
+  if (steps === 0 || steps > MAX_STEPS || t.repeatedNodes + steps * nodesOfStep > MAX_NODES) return new NotUnderstood(`it takes ${steps} steps`);
   const all = Array.from({ length: body.outputs.length - states }, (): Value[] => []);
   let state = node.inputs.slice(0, states);
   for (let step = 0; step < steps; step++) {

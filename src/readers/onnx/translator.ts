@@ -18,6 +18,7 @@ import { elementCount, permute, type Tensor } from '../../model/tensor.js';
 import { NotUnderstood, tableAttributes } from './by-table.js';
 import { freeNames, inRunningOrder, operatorsIn } from './order.js';
 import { isOnnxDomain, nodeTitle, Scope } from './scope.js';
+import { type Work, workIn, workOf } from './steps.js';
 
 /** Functions in functions, branches in branches. */
 const MAX_DEPTH = 64;
@@ -57,6 +58,8 @@ export class Translator {
   readonly warnings: Notice[] = [];
   /** Layers that act as in training. */
   readonly training: string[] = [];
+  /** Nodes of steps that were taken one after the other, also such as came to nothing. */
+  repeatedNodes = 0;
   #scope: Scope;
   /** What is in lists whose parts are known. */
   readonly #lists = new Map<Value, readonly Value[]>();
@@ -261,6 +264,13 @@ export class Translator {
     });
   }
 
+  readonly #stored = async (name: string): Promise<number | undefined> => (await this.known(this.#scope.find(name)))?.[0];
+
+  /** What a graph inside of a node comes to, in this scope. */
+  workOf(graph: ReadGraph): Promise<Work> {
+    return workIn(graph, this.#stored);
+  }
+
   async #foreign(node: Node, reason: string): Promise<readonly Value[]> {
     const { read } = node;
     if ([...read.attributes.values()].some((value) => typeof value === 'object' && 'reference' in value)) {
@@ -278,7 +288,12 @@ export class Translator {
     });
     const domain = isOnnxDomain(read.domain) ? 'ai.onnx' : read.domain;
     const spoken = { version: this.#scope.opsetOf(''), operators: [...operatorsIn(read)] };
-    const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types, spoken };
+    const { steps } = await workOf(
+      read,
+      this.#stored,
+      node.inputs.map((input) => input?.shape),
+    );
+    const foreign = { format: 'onnx', domain, op: read.op, reason, attributes, captures, types, spoken, ...(steps > 0 ? { steps } : {}) };
     const inputs = node.inputs.map((input) => (this.partsOf(input) ? this.#madeList(input!, this.build.freeValue(`${node.title}/list`)) : input));
     return this.build.foreign(foreign, inputs, { name: `${this.#scope.prefix}${node.title}`, outputs });
   }

@@ -1,8 +1,9 @@
 /** What an evaluation counts, and that parts add up to the whole exactly. */
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isModelError } from '../src/errors.js';
 import { type EvaluationDocument, mergeEvaluations, missingShards, parseEvaluation, type Row, tally } from '../src/evaluate/document.js';
+import { alignClasses } from '../src/evaluate/evaluate.js';
 
 const row = (label: number | null, top: readonly number[], other?: readonly number[]): Row => ({
   name: 'x',
@@ -147,4 +148,29 @@ it.each<[field: string, values: readonly unknown[]]>([
 
 it.each(['[', `{"schema":"weighbridge/evaluation@1","model":${'['.repeat(100_000)}`, 'PAR1', 'null', '{}'])('%.20s is no evaluation', (text) => {
   expect(() => parseEvaluation(text, 'e.json')).toThrow(expect.objectContaining({ name: 'ModelError' }));
+});
+
+it('parts that different engines ran are added up, and that is told', () => {
+  const [first, second] = [documentOf([], 1, 2), documentOf([], 2, 2)];
+  expect(mergeEvaluations([first, second]).notes).toEqual([]);
+  const merged = mergeEvaluations([first, { ...second, model: { ...second.model, engine: 'another' } }]);
+  expect(merged.notes).toEqual(['parts were run by different engines: e, another']);
+});
+
+describe('the classes of another net', () => {
+  const net = (names: readonly string[] | null, classes = names?.length ?? 3) => ({ names, classes });
+  it.each([
+    ['by number, where nothing names them', net(null), net(['a', 'b', 'c']), null, null],
+    ['by number, in one order', net(['a', 'b', 'c']), net(['A', 'b', 'c']), null, null],
+    ['by name, in another order', net(['a', 'b', 'c']), net(['c', 'a', 'b']), [2, 0, 1], /by name/],
+    ['by name, where one has a class more', net(['a', 'b']), net(['background', 'a', 'b']), [2, 0, 1], /by name/],
+    ['by number, where they have other names', net(['a', 'b']), net(['x', 'y']), null, /other names/],
+  ])('are counted %s', (_, own, other, numbers, note) => {
+    const found = alignClasses(own, other, 'other.onnx');
+    expect(found.numbers).toEqual(numbers);
+    expect(found.note ?? '').toMatch(note ?? /^$/);
+  });
+  it('are not compared where there are more or fewer, and no names', () => {
+    expect(() => alignClasses(net(null, 1000), net(null, 1001), 'other.onnx')).toThrow(/1001 classes apart, and the other net 1000/);
+  });
 });

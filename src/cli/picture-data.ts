@@ -1,4 +1,5 @@
 /** Where pictures come from: a folder, a list, or tar archives as WebDataset makes them. */
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve, sep } from 'node:path';
 import type { ByteSource } from '../bytes/byte-source.js';
@@ -7,6 +8,8 @@ import { ModelError } from '../errors.js';
 import { fileSource } from '../node/file-source.js';
 import { leftOutKinds, OTHER, openPictureFolder, PICTURE } from '../node/picture-folder.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
+import { listed } from '../words.js';
+import { expandPaths, isPattern } from './many/expand.js';
 
 export interface PictureData extends PictureFolder {
   close(): Promise<void>;
@@ -22,10 +25,13 @@ const MAX_CLASS_BYTES = 64;
 
 /** @throws ModelError 'usage' where there are no pictures */
 export async function openPictureData(path: string): Promise<PictureData> {
-  if (!/[*{]/.test(path) && !(await stat(path).catch(() => null))) throw new ModelError('usage', 'there is no such file or folder', { file: path });
+  if (isPattern(path)) {
+    if (!/\.tar$/i.test(path)) throw new ModelError('usage', 'only archives (.tar) are given as a pattern.', { file: path });
+    return openTars(path, await archivesOf(path));
+  }
+  if (!(await stat(path).catch(() => null))) throw new ModelError('usage', 'there is no such file or folder', { file: path });
   if (/\.(csv|tsv)$/i.test(path)) return openList(path);
-  if (/\.tar$/i.test(path)) return openTars(path, /[*{]/.test(path) ? await matching(path) : [path]);
-  if (/[*{]/.test(path)) throw new ModelError('usage', 'only archives (.tar) are given as a pattern.', { file: path });
+  if (/\.tar$/i.test(path)) return openTars(path, [path]);
   const folder = await openPictureFolder(path).catch(async (error: unknown) => {
     const tars = await matching(join(path, '*.tar'));
     if (tars.length === 0) throw error;
@@ -44,13 +50,15 @@ async function openList(path: string): Promise<PictureData> {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
   // A first line of titles names no picture.
   const rows = PICTURE.test(nameOf(lines[0] ?? '')) ? lines : lines.slice(1);
-  const names = rows.map((line) => nameOf(line).replaceAll('\\', '/'));
-  const strange = names.findIndex((name) => !PICTURE.test(name) || !resolve(folder, name).startsWith(folder + sep));
+  const all = rows.map((line) => nameOf(line).replaceAll('\\', '/'));
+  // A second run knows a picture that is done by its name.
+  const names = [...new Set(all)];
+  const strange = all.findIndex((name) => !PICTURE.test(name) || !resolve(folder, name).startsWith(folder + sep));
   if (names.length === 0 || strange >= 0) {
     const what =
       names.length === 0
         ? 'names no picture'
-        : `line ${strange + 1 + (lines.length - rows.length)} names no picture (.png, .jpg) beside or below it: ${JSON.stringify(names[strange]!.slice(0, 200))}`;
+        : `line ${strange + 1 + (lines.length - rows.length)} names no picture (.png, .jpg) beside or below it: ${JSON.stringify(all[strange]!.slice(0, 200))}`;
     throw new ModelError('usage', what, { file: path });
   }
   const without = rows.findIndex((line) => !CLASS.test(line));
@@ -63,6 +71,7 @@ async function openList(path: string): Promise<PictureData> {
   return {
     label: dirname(path),
     names,
+    leftOut: names.length < all.length ? [`left out, as the list names them before: ${all.length - names.length} of its lines`] : [],
     labels: hasLabels ? rows.join('\n') : null,
     labelsFile: basename(path),
     bytes: (name) =>
@@ -75,6 +84,28 @@ async function openList(path: string): Promise<PictureData> {
 
 function nameOf(line: string): string {
   return /^\s*"?([^",;\t]+)"?/.exec(line)?.[1]?.trim() ?? '';
+}
+
+/** As WebDataset names its shards: train-{000000..001281}.tar. */
+const RANGE = /\{(\d+)\.\.(\d+)\}/;
+const MOST_ARCHIVES = 100_000;
+
+/** Archives of a pattern. A range says which there are, so that one that is not there is an error. */
+async function archivesOf(pattern: string): Promise<readonly string[]> {
+  const parts = withoutRanges(pattern);
+  if (parts.length === 1) return expandPaths(parts);
+  const missing = parts.filter((part) => !isPattern(part) && !existsSync(part));
+  if (missing.length > 0)
+    throw new ModelError('usage', `${missing.length} of ${parts.length} archives are not there: ${listed(missing, 3)}`, { file: pattern });
+  return expandPaths(parts);
+}
+
+function withoutRanges(pattern: string): string[] {
+  const [range, first = '', last = ''] = RANGE.exec(pattern) ?? [];
+  if (range === undefined) return [pattern];
+  const count = Number(last) - Number(first) + 1;
+  if (!(count >= 1 && count <= MOST_ARCHIVES)) throw new ModelError('usage', `${range} is no range of at most ${MOST_ARCHIVES}`, { file: pattern });
+  return Array.from({ length: count }, (_, i) => pattern.replace(range, String(Number(first) + i).padStart(first.length, '0'))).flatMap(withoutRanges);
 }
 
 async function matching(pattern: string): Promise<string[]> {

@@ -203,9 +203,16 @@ export function mergeEvaluations(documents: readonly EvaluationDocument[]): Eval
     },
     confusion: sorted(confusion.values()),
     failed: documents.flatMap((document) => document.failed),
-    notes: [...new Set(documents.flatMap((document) => document.notes))],
+    notes: [...new Set([...enginesTold(documents), ...documents.flatMap((document) => document.notes)])],
     elapsedMs: sum(({ elapsedMs }) => elapsedMs),
   };
+}
+
+/** Parts are added up whatever ran them; that it was not one is told. */
+function enginesTold(documents: readonly EvaluationDocument[]): string[] {
+  const engines = [...new Set(documents.flatMap(({ model, against }) => [model, ...(against ? [against] : [])]).map(({ engine }) => engine))];
+  const isOne = new Set(documents.map(({ model, against }) => `${model.engine} ${against?.engine ?? ''}`)).size === 1;
+  return isOne ? [] : [`parts were run by different engines: ${engines.join(', ')}`];
 }
 
 function differs(a: EvaluationDocument, b: EvaluationDocument): string | null {

@@ -8,7 +8,7 @@ import type { EngineChoice, NdArray } from '../verify/engine.js';
 import { layoutByShape } from '../verify/layout.js';
 import type { WrittenTarget } from '../verify/options.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
-import { labelsFor } from '../verify/pictures/labels.js';
+import { labelsFor, placeOf } from '../verify/pictures/labels.js';
 import { describePlan, type PicturePlan, planPictures, preparePicture } from '../verify/pictures/prepare.js';
 import { type Actual, openActual } from '../verify/side.js';
 import { findWrittenFormat } from '../verify/written/index.js';
@@ -83,6 +83,8 @@ export interface EvaluateOptions {
   readonly runner: Runner;
   readonly against: Runner | null;
   readonly data: PictureFolder;
+  /** What the classes of the other net are in this one's numbers, where they are counted otherwise. */
+  readonly numbers?: readonly number[] | null;
   /** Places in the data set that are looked at, in order. */
   readonly places: readonly number[];
   /** The class of each picture of the data set, where it is known. */
@@ -98,12 +100,31 @@ export function labelsOfData(data: PictureFolder, { classes, names }: Pick<Runne
   return labelsFor(data.names, data.labels, { classes, own: names }, data.labelsFile);
 }
 
-/** What must be the same where evaluations are put together. */
-export function describePreparation({ plan }: Runner): string {
-  return describePlan(plan);
+/**
+ * How the classes of another net are counted: by number where nothing names them, and by name where both nets have names.
+ *
+ * @returns for each of the other's classes this net's number; null where both count alike. Classes that this net does not know have numbers behind its own
+ * @throws ModelError 'usage' where they tell different numbers of classes apart, and names do not say which is which
+ */
+export function alignClasses(own: Pick<Runner, 'classes' | 'names'>, other: Pick<Runner, 'classes' | 'names'>, file: string) {
+  const places = own.names && other.names ? other.names.map((name) => placeOf(name, own.names!)) : [];
+  const known = places.filter((place) => place >= 0);
+  const areNamed = places.length === other.classes && known.length === Math.min(own.classes, other.classes) && new Set(known).size === known.length;
+  if (!areNamed && own.classes !== other.classes)
+    throw new ModelError('usage', `tells ${other.classes} classes apart, and the other net ${own.classes}: which is which nothing says.`, { file });
+  if (!areNamed) return { numbers: null, note: places.length > 0 ? 'the nets have other names for their classes: they are compared by number' : null };
+  const numbers = places.map((place, i) => (place >= 0 ? place : own.classes + i));
+  if (numbers.every((number, i) => number === i)) return { numbers: null, note: null };
+  return { numbers, note: 'the nets count their classes in other orders: they are compared by name, in the numbers of the first' };
 }
 
-export async function evaluate({ runner, against, data, places, labels, onRows, onFailed, onProgress }: EvaluateOptions): Promise<void> {
+/** What must be the same where evaluations are put together. */
+export function describePreparation({ plan }: Runner, against: Runner | null): string {
+  const [own, other] = [plan, against?.plan ?? plan].map(describePlan);
+  return own === other ? own! : `${own}; for the other net ${other}`;
+}
+
+export async function evaluate({ runner, against, numbers, data, places, labels, onRows, onFailed, onProgress }: EvaluateOptions): Promise<void> {
   const sides = against ? [runner, against] : [runner];
   const batch = Math.max(...sides.map((side) => side.batch));
   for (let start = 0; start < places.length; start += batch) {
@@ -128,7 +149,7 @@ export async function evaluate({ runner, against, data, places, labels, onRows, 
     for (const [i, side] of sides.entries()) scores.push(names.length === 0 ? [] : await runAll(side, pictures[i]!, sizes[i]!, names.length));
     const rows = names.map(({ name, place, ...seen }, row): Row => {
       const top = firstFive(scores[0]!, row, runner.classes);
-      const other = against ? { other: firstFive(scores[1]!, row, against.classes) } : {};
+      const other = against ? { other: firstFive(scores[1]!, row, against.classes).map((number) => numbers?.[number] ?? number) } : {};
       return {
         name,
         label: labels?.[place] ?? null,

@@ -138,6 +138,8 @@ it('an interrupted run goes on where it stopped; rows of another run are refused
   const again = evaluated(args);
   expect(again.stderr).toContain('8 pictures are in rows.jsonl already');
   expect(again.document.counts).toEqual(whole.counts);
+  writeFileSync(join(folder, 'rows.jsonl'), lines[0]!.slice(0, 50));
+  expect(evaluated(args).document.counts).toEqual(whole.counts);
   expect(evaluated(['d.onnx', '--data', 'classes', '--rows', 'rows.jsonl', '--shard', '1/2']).status).toBe(2);
   writeFileSync(join(folder, 'strange.jsonl'), `${lines[0]}\n{"name":5}\n`);
   const strange = evaluated(['d.onnx', '--data', 'classes', '--rows', 'strange.jsonl']);

@@ -8,7 +8,7 @@ import { isObject } from '../../containers/json.js';
 import { convert } from '../../convert.js';
 import { ModelError } from '../../errors.js';
 import { type EvaluatedModel, type EvaluationDocument, MAX_SHARDS, type Row, type Shard, tally } from '../../evaluate/document.js';
-import { describePreparation, evaluate, labelsOfData, openRunner, type Runnable } from '../../evaluate/evaluate.js';
+import { alignClasses, describePreparation, evaluate, labelsOfData, openRunner, type Runnable } from '../../evaluate/evaluate.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { fileSink } from '../../node/file-sink.js';
 import { nodeFileSet, sha256File } from '../../node/index.js';
@@ -117,11 +117,17 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
     const own = await open(path, flags, flags.preprocess);
     const other = flags.against === undefined ? null : await open(flags.against, otherFlags(flags), flags.otherPreprocess);
     const { labels, note } = labelsOfData(data, own.runner);
-    if (note !== null) notes.push(note);
+    const aligned = other && alignClasses(own.runner, other.runner, other.document.path);
+    for (const told of [note, aligned?.note ?? null]) if (told !== null) notes.push(told);
     notes.push(...(data.leftOut ?? []));
     const identity = createHash('sha256');
     for (const [i, name] of data.names.entries()) identity.update(`${name}\t${labels?.[i] ?? ''}\n`);
-    const described = { path: flags.data, pictures: data.names.length, sha256: identity.digest('hex'), prepared: describePreparation(own.runner) };
+    const described = {
+      path: flags.data,
+      pictures: data.names.length,
+      sha256: identity.digest('hex'),
+      prepared: describePreparation(own.runner, other?.runner ?? null),
+    };
     const head = {
       schema: 'weighbridge/evaluation-rows@1',
       model: own.document.sha256,
@@ -140,6 +146,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
     await evaluate({
       runner: own.runner,
       against: other?.runner ?? null,
+      numbers: aligned?.numbers ?? null,
       data,
       places,
       labels,
@@ -211,6 +218,11 @@ function readRows(path: string, head: object): Row[] {
     return [];
   }
   const text = readFileSync(path, 'utf8');
+  // Ended before its first line was whole.
+  if (!text.includes('\n') && first.startsWith(text)) {
+    writeFileSync(path, `${first}\n`);
+    return [];
+  }
   const lines = text.split('\n');
   if (lines[0] !== first)
     throw new ModelError('usage', 'holds the rows of another run: another model, other data or another part. Name another file, or remove it.', { file: path });

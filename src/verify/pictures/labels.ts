@@ -49,7 +49,7 @@ export function labelsFor(
 }
 
 /** Which of the net's classes has a name, however it is spelt; -1 where none has, or several have. */
-function placeOf(name: string, own: readonly string[]): number {
+export function placeOf(name: string, own: readonly string[]): number {
   const plain = (text: string) =>
     text
       .trim()

@@ -5,12 +5,11 @@ import { OPS } from '../model/ops/index.js';
 import { texts } from './rule.js';
 
 /** Operators of ONNX that files may name and that have no definition in `model/ops/`, up to operator set 26. */
-const UNDEFINED =
-  `Attention Bernoulli BitCast BlackmanWindow CastLike CausalConvWithState ConcatFromSequence CumProd DFT Det Dropout GRU HammingWindow HannWindow
+const UNDEFINED = `Attention Bernoulli BitCast BlackmanWindow CastLike CausalConvWithState ConcatFromSequence CumProd DFT Dropout GRU HammingWindow HannWindow
   If ImageDecoder LSTM LinearAttention Loop MaxRoiPool MelWeightMatrix Multinomial NegativeLogLikelihoodLoss Optional OptionalGetElement OptionalHasElement RNN
   RandomNormal RandomNormalLike RandomUniform RandomUniformLike RegexFullMatch RotaryEmbedding STFT Scan Scatter SequenceAt SequenceConstruct SequenceEmpty
   SequenceErase SequenceInsert SequenceLength SequenceMap SoftmaxCrossEntropyLoss SplitToSequence StringConcat StringNormalizer StringSplit SwiGLU TensorScatter
-  TfIdfVectorizer Unique Upsample`.split(/\s+/);
+  TfIdfVectorizer Upsample`.split(/\s+/);
 
 const KNOWN: ReadonlySet<string> = new Set([...Object.keys(OPS), ...UNDEFINED]);
 

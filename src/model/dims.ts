@@ -10,8 +10,11 @@ import type { Dim } from './layer-map.js';
 /** A sum of products of free sizes: the factors, sorted and joined by '*', with their coefficients; '' is the constant. */
 type Sum = ReadonlyMap<string, number>;
 
-/** Longer names are replaced by a digest of them, which equal sizes still share. */
-const MAX_NAME = 80;
+/**
+ * Longer names are replaced by a digest of them, which equal sizes still share, but no graph can work out. What a detector's three scales of halved heights and
+ * widths have together takes 300 characters.
+ */
+const MAX_NAME = 500;
 
 export const addDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a + b : nameOf(combine(sumOf(a), sumOf(b), 1)));
 

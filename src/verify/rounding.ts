@@ -65,7 +65,7 @@ export async function measureRounding(
 
 /** Layers that take their input for whole numbers, or jump where it is one: both sides have the same there, or are not comparable. */
 const EXACT: ReadonlySet<string> = new Set([
-  ...['Gather', 'GatherElements', 'GatherND', 'OneHot', 'ArgMax', 'ArgMin', 'TopK', 'NonZero', 'Cast', 'Floor', 'Ceil', 'Round', 'Sign', 'Mod'],
+  ...['Gather', 'GatherElements', 'GatherND', 'OneHot', 'ArgMax', 'ArgMin', 'TopK', 'NonZero', 'Unique', 'Cast', 'Floor', 'Ceil', 'Round', 'Sign', 'Mod'],
   ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Not', 'Where', 'Shape', 'Size', 'Range', 'ConstantOfShape'],
 ]);
 

@@ -138,6 +138,45 @@ const CASES: Readonly<Record<string, Case>> = {
     values: [1, 2, 3, 4, 5],
     declined: 'padding with mode wrap',
   },
+  'the mean of a loss, weighted, with a target that is no class left out': {
+    graph: {
+      nodes: [node('SoftmaxCrossEntropyLoss', ['x', 'target', 'weights'], ['y', 'log'], { ignore_index: intAttribute(-7) }), node('Exp', ['log'], ['p'])],
+      tensors: [int64('target', [2, -7, 0, 1]), float32Tensor('weights', [3], [1, 0.5, 4], ORIGIN)],
+      inputs: [['x', [4, 3]]],
+    },
+    opset: 13,
+    values: [1, 2, 0.5, 3, 1, 1, -1, 0, 2, 0.25, 4, -3],
+  },
+  'losses of each place': {
+    graph: {
+      nodes: [
+        node('LogSoftmax', ['x'], ['l'], { axis: intAttribute(1) }),
+        node('NegativeLogLikelihoodLoss', ['l', 'target'], ['y'], { reduction: text('none') }),
+      ],
+      tensors: [int64('target', [0, 1, 1, 0], [2, 2])],
+      inputs: [['x', [2, 2, 2]]],
+    },
+    opset: 13,
+    values: [1, 2, 0.5, 3, 1, 1, -1, 0],
+  },
+  'a determinant': {
+    graph: { nodes: [node('Det', ['x'], ['y'])], inputs: [['x', [2, 3, 3]]] },
+    opset: 22,
+    values: [0, 2, 1, 4, 0.5, 3, -1, 1, 1, 1, 2, 3, 2, 4, 6, 0, 1, 5],
+    declined: 'the operator Det has no translation',
+  },
+  'each row once, in the order of the first ones': {
+    graph: {
+      nodes: [
+        node('Unique', ['x'], ['u', 'first', 'kind', 'count'], { axis: intAttribute(0), sorted: intAttribute(0) }),
+        node('Cast', ['kind'], ['y'], { to: intAttribute(1) }),
+      ],
+      inputs: [['x', [4, 2]]],
+    },
+    opset: 11,
+    values: [3, 1, -2, 5, 3, 1, -2, 4],
+    declined: 'the operator Unique has no translation',
+  },
   'the largest of no elements': {
     graph: { nodes: [node('ReduceMax', ['x', 'axes'], ['y'])], tensors: [int64('axes', [1])], inputs: [['x', [2, 0]]] },
     opset: 20,

@@ -261,6 +261,8 @@ export const NEIGHBOURS: readonly Neighbour[] = [
   any('Shape'),
   any('Size'),
   any('NonZero'),
+  any('Unique', '', () => ({ outputs: 4 })),
+  any('Det', '', (shape) => (shape.length > 1 && shape.at(-1) === shape.at(-2) ? {} : null)),
   typed(['int64'], 'OneHot', '', ({ length }) => (length > 0 ? { behind: [whole('int64', [], [9]), whole('float32', [2], [0.5, 2])] } : null)),
   typed(['int64'], 'Gather', 'by the value', ({ length }, random) => (length > 0 ? { weights: { table: tensor([12, 3], random) } } : null)),
   any('Gather', 'of the value', (shape) => (shape.length > 1 && shape[1]! > 1 ? { attributes: { axis: 1 }, behind: [whole('int64', [3], [1, 0, -1])] } : null)),

@@ -208,6 +208,9 @@ export const OP_CASES: readonly OpCase[] = [
   { ...entry('TopK', [[2, 6]], { k: 3 }) },
   { ...entry('OneHot', [[3], [], [2]]), values: [1, 0, -1], others: { 1: [4], 2: [0.5, 2] }, dtypes: ['int64', 'int64', 'float32'] },
   entry('NonZero', [[2, 3]]),
+  { ...entry('Unique', [[2, 3]]), values: [3, 1, 3, -2, 1, 1] },
+  { ...entry('Unique', [[3, 2]], { axis: 0, sorted: 0 }, {}, 'Unique, rows'), values: [3, 1, -2, 1, 3, 1] },
+  entry('Det', [[2, 3, 3]]),
   {
     ...entry('NonMaxSuppression', [[1, 3, 4], [1, 1, 3], [1], [1], [1]]),
     values: [0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, 2, 1, 3],

@@ -3,6 +3,7 @@ import { concat, flatten, pad, reshape, slice, transpose } from './arrangement.j
 import { constant } from './constant.js';
 import { conv, convTranspose } from './convolution.js';
 import { gather, gemm, matMul } from './dense.js';
+import { det } from './determinant.js';
 import { einsum } from './einsum.js';
 import { activations, arithmetic, bitShift, bits, clip, gelu, isInf, mean, mod, pRelu, variadics } from './elementwise.js';
 import {
@@ -44,6 +45,7 @@ import { resize } from './resize.js';
 import { affineGrid, gridSample, roiAlign } from './sampling.js';
 import { argMax, argMin, nonMaxSuppression, nonZero, oneHot, topK } from './search.js';
 import { constantOfShape, expand, range, shape, size, squeeze, unsqueeze } from './sizes.js';
+import { unique } from './unique.js';
 
 const LIST: readonly Operator[] = [
   conv,
@@ -112,6 +114,7 @@ const LIST: readonly Operator[] = [
   nonZero,
   oneHot,
   topK,
+  unique,
   ...bits,
   bitShift,
   centerCropPad,
@@ -119,6 +122,7 @@ const LIST: readonly Operator[] = [
   deformConv,
   maxUnpool,
   compress,
+  det,
   einsum,
   reverseSequence,
   globalLpPool,

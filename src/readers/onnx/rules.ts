@@ -20,6 +20,7 @@ import { FOURIER } from './fourier.js';
 import { FUSED } from './fused.js';
 import { FUSED_ATTENTION } from './fused-attention.js';
 import { LOOPS } from './loops.js';
+import { LOSSES } from './losses.js';
 import { MICROSOFT } from './microsoft.js';
 import { recurrent } from './recurrent.js';
 import { cumProd } from './running-product.js';
@@ -434,6 +435,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ...EARLY,
   ...FOURIER,
   ...LOOPS,
+  ...LOSSES,
   ...SEQUENCES,
   ...FUSED,
   ...MICROSOFT,

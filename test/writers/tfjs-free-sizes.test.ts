@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
-import { intAttribute, type OnnxNode } from '../../src/writers/onnx/graph.js';
+import { intAttribute, intsAttribute as ints, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { legacyH5, sequential } from '../keras-files.js';
 import { arrayOf, at, difference, random } from '../keras-run.js';
 import { type Graph, int64, node, onnxFile } from '../onnx-graphs.js';
@@ -109,6 +109,33 @@ describe('an ONNX graph with free sizes', () => {
         node('GatherND', ['turned', 'places'], ['again']),
         node('ScatterND', ['x', 'places', 'again'], ['placed']),
         node('Sub', ['placed', 'last'], ['y']),
+      ],
+    },
+    'the largest and the mean around each place': {
+      nodes: [
+        node('MaxPool', ['x'], ['wide'], { kernel_shape: ints([5, 3]), pads: ints([2, 1, 2, 1]), strides: ints([2, 1]) }),
+        node('AveragePool', ['wide'], ['mean'], {
+          kernel_shape: ints([3, 3]),
+          pads: ints([1, 1, 1, 1]),
+          strides: ints([2, 2]),
+          count_include_pad: intAttribute(1),
+        }),
+        node('AveragePool', ['mean'], ['y'], { kernel_shape: ints([3, 3]), pads: ints([1, 1, 1, 1]), strides: ints([1, 1]) }),
+      ],
+    },
+    'as many ones as all scales have places': {
+      nodes: [
+        ...['a', 'b', 'c'].flatMap((scale, i, all) => [
+          node('MaxPool', [i === 0 ? 'x' : all[i - 1]!], [scale], { kernel_shape: ints([3, 3]), pads: ints([1, 1, 1, 1]), strides: ints([2, 2]) }),
+          ...sizeOf(scale, 'i2', `h${scale}`),
+          ...sizeOf(scale, 'i3', `w${scale}`),
+          node('Mul', [`h${scale}`, `w${scale}`], [`n${scale}`]),
+        ]),
+        node('Add', ['na', 'nb'], ['nab']),
+        node('Add', ['nab', 'nc'], ['n']),
+        unsqueezed('n'),
+        node('Cast', ['one'], ['float'], { to: intAttribute(1) }),
+        node('Expand', ['float', 'n_1'], ['y']),
       ],
     },
     'blocks of channels to pixels': { nodes: [node('DepthToSpace', ['x'], ['y'], { blocksize: intAttribute(2), mode: { type: 'string', value: 'CRD' } })] },

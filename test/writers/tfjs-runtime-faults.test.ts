@@ -43,6 +43,10 @@ it.each([
     'repeats slopes from the last axis on, wherever their shape puts them',
     () => tf.prelu(tf.tensor(below(24), [1, 3, 4, 2]), tf.tensor([1, 2, 3], [1, 3, 1, 1])),
   ],
+  [
+    'adds values of seven axes that broadcast into arbitrary numbers',
+    () => tf.add(tf.tensor(below(64), [2, 1, 2, 2, 2, 2, 2]), tf.tensor([1, 2], [1, 2, 1, 1, 1, 1, 1])),
+  ],
   ['has the bits of integers in a oneHot of floats', () => tf.oneHot(tf.tensor1d([1, 0, 2], 'int32'), 3, 1, 0, 'float32')],
 ])('the kernel %s', async (_, work) => {
   const [right, wrong] = [await on('cpu', work), await on('wasm', work)];
@@ -67,6 +71,12 @@ it.each([
     [1, 2, 3, 4],
     'nchw',
     makeLayer({ name: 'y', op: 'PRelu', inputs: ['x'], outputs: ['y'], weights: { slope: weight('slope', [3, 1]) } }),
+  ],
+  [
+    'a product over seven axes',
+    [2, 1, 2, 2, 2, 2, 2],
+    'other',
+    makeLayer({ name: 'y', op: 'Mul', inputs: ['x'], outputs: ['y'], weights: { operand: weight('operand', [2, 1, 1, 2, 1, 2, 1]) } }),
   ],
 ] as const)('what is written for %s is right on both backends', async (_, shape, layout, layer) => {
   const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape, layout };

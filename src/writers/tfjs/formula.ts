@@ -42,7 +42,7 @@ export class Formula {
 
   two(op: string, a: FileValue | number, b: FileValue | number): FileValue {
     const [left, right] = [a, b].map((value) => (typeof value === 'number' ? this.graph.scalar('number', value) : value)) as [FileValue, FileValue];
-    return this.graph.node(op, [left, right], FLOAT, shapeTogether(left.shape, right.shape));
+    return this.graph.together(op, left, right, shapeTogether(left.shape, right.shape));
   }
 
   add = (a: FileValue | number, b: FileValue | number): FileValue => this.two('AddV2', a, b);

@@ -151,6 +151,12 @@ const expand: GraphRule = (layer, lowering, graph) => {
   const wanted = lowering.shape(layer.outputs[0]!);
   let x = lowering.plain(layer.inputs[0]!);
   while (x.shape.length < wanted.length) x = withAxis(x, 0, graph);
+  // Sizes that are free in front are one, or what they are to become: which, is seen when it runs.
+  const isSeen = wanted.every((size, axis) => typeof size === 'number' && (size !== 1 || x.shape[axis] === 1));
+  if (isSeen && x.shape.some((size) => typeof size !== 'number'))
+    return axesPlace(
+      graph.node('BroadcastTo', [x, graph.ints('shape', wanted as readonly number[])], { T: { type: 'DT_FLOAT' }, Tidx: { type: 'DT_INT32' } }, wanted),
+    );
   const repeats = wanted.map((size, axis) => {
     if (size === x.shape[axis]) return 1;
     if (x.shape[axis] === 1) return size;

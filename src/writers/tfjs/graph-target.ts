@@ -44,6 +44,9 @@ const ORIGIN: Origin = { file: 'weighbridge' };
 const FLOAT: Attribute = { type: 'DT_FLOAT' };
 const INT: Attribute = { type: 'DT_INT32' };
 
+/** XNNPACK adds and multiplies values of so many axes; given more, TensorFlow.js (4.22) in WebAssembly makes arbitrary numbers of them, and tells the console. */
+const MOST_AXES = 6;
+
 /** Operators that take values and nothing else. */
 const UNARY: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'Tanh', 'Softplus', 'Erf', 'Exp', 'Log', 'Abs', 'Neg', 'Sqrt']);
 
@@ -580,15 +583,36 @@ export class GraphTarget implements Target {
   }
 
   binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
-    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, b], { T: FLOAT }), shape);
+    return this.together(BINARY[op]!, a, b, shape);
   }
 
   withOperand(op: string, a: FileValue, operand: FileWeight, shape: readonly Dim[]): FileValue {
-    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.constant('operand', operand)], { T: FLOAT }), shape);
+    return this.together(BINARY[op]!, a, this.constant('operand', operand), shape);
   }
 
   withScalar(op: string, a: FileValue, value: number): FileValue {
-    return this.#made(this.#add(BINARY[op]!, BINARY[op]!, [a, this.scalar(op.toLowerCase(), value)], { T: FLOAT }), a.shape);
+    return this.together(BINARY[op]!, a, this.scalar(op.toLowerCase(), value), a.shape);
+  }
+
+  /** A node of two values that broadcast to a shape. Where that has more axes than are computed with, those that lie beside each other and broadcast alike are one. */
+  together(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
+    const node = (left: FileValue, right: FileValue, made: readonly Dim[]) => this.#made(this.#add(op, op, [left, right], { T: FLOAT }), made);
+    if (shape.length <= MOST_AXES) return node(a, b, shape);
+    const groups = broadcastGroups(a.shape, b.shape, shape.length);
+    if (groups.length > MOST_AXES)
+      throw inexpressible(`arithmetic over ${groups.length} axes that broadcast differently; TensorFlow.js has it over ${MOST_AXES}`);
+    const [left, right] = ([a, b] as const).map((x, side) =>
+      this.reshape(
+        x,
+        groups.map((group) => group[side]!),
+      ),
+    ) as [FileValue, FileValue];
+    const made = node(
+      left,
+      right,
+      groups.map(([x, y]) => (x === 1 ? y : x)),
+    );
+    return this.reshape(made, shape);
   }
 
   constant(suffix: string, weight: FileWeight): FileValue {
@@ -674,6 +698,20 @@ function tensorShape(shape: readonly Dim[]): unknown {
 
 function grown(shape: readonly Dim[], margins: Margins): Dim[] {
   return shape.map((size, axis) => addDims(size, margins[axis]![0] + margins[axis]![1]));
+}
+
+/** The sizes of both sides, with axes as one that lie beside each other and that the same side is broadcast along, or none. */
+function broadcastGroups(a: readonly Dim[], b: readonly Dim[], rank: number): (readonly [Dim, Dim])[] {
+  const groups: { kind: string; sizes: readonly [Dim, Dim] }[] = [];
+  for (let axis = 0; axis < rank; axis++) {
+    const [x, y] = [a, b].map((shape) => shape[shape.length - rank + axis] ?? 1) as [Dim, Dim];
+    if (x === 1 && y === 1) continue;
+    const kind = x === y ? 'none' : x === 1 ? 'first' : y === 1 ? 'second' : 'none';
+    const last = groups.at(-1);
+    if (last?.kind === kind) last.sizes = [multiplyDims(last.sizes[0], x), multiplyDims(last.sizes[1], y)];
+    else groups.push({ kind, sizes: [x, y] });
+  }
+  return groups.map(({ sizes }) => sizes);
 }
 
 /** Whether a shape without the batch, padded in front, ends as the values' shape does and is one before that. */

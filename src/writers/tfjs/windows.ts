@@ -248,7 +248,10 @@ function pool(layer: Layer, lowering: Lowering, kind: 'max' | 'average'): Placem
     const padded = target.padForMaximum(x, withChannels(margins), lowering.isNonNegative(layer.inputs[0]!));
     return placedLast(target.pool(padded, { ...form, padding: 'valid' }));
   }
-  const shares = countShares(axes, margins, countsPadding ? asked : null);
+  const isFree = axes.some((axis) => axis.size === null);
+  if (isFree && !countsPadding) throw inexpressible(FREE_PADDING);
+  // Windows reach as far as the padding that counts.
+  const shares = isFree ? [1] : countShares(axes, margins, countsPadding ? asked : null);
   if (shares.every((share) => share === 1)) {
     const padded = target.pad(x, withChannels(margins), 'constant', 0);
     return placedLast(target.pool(padded, { ...form, padding: 'valid' }));
@@ -257,6 +260,8 @@ function pool(layer: Layer, lowering: Lowering, kind: 'max' | 'average'): Placem
   const factors = float32Tensor('factors', [...outSizes.map(Math.floor), 1], shares, { file: 'weighbridge' });
   return placedLast(target.weightedAverage(x, withChannels(margins), { ...form, padding: 'valid' }, factors));
 }
+
+const FREE_PADDING = 'padding or rounding up over axes of free size; give them with --input-shape';
 
 /**
  * The margins that a pooling needs: what the layer asks for, without what no window reaches, and with what windows reach beyond it when
@@ -270,8 +275,10 @@ function poolMargins(layer: Layer, axes: readonly WindowAxis[]): { margins: Marg
   if (mode === 'VALID' && !layer.attributes.ceil_mode) return { margins: 'valid', asked: none };
   if (isFree) {
     if (mode === 'SAME_UPPER' && !layer.attributes.count_include_pad && !isShifted(axes)) return { margins: 'same', asked: none };
-    if (mode === 'NOTSET' && !layer.attributes.ceil_mode && pads.every((pad) => pad === 0)) return { margins: 'valid', asked: none };
-    throw inexpressible('padding or rounding up over axes of free size; give them with --input-shape');
+    if (mode !== 'NOTSET' || layer.attributes.ceil_mode) throw inexpressible(FREE_PADDING);
+    if (pads.every((pad) => pad === 0)) return { margins: 'valid', asked: none };
+    const given: Margins = axes.map((_, i) => [pads[i]!, pads[i + axes.length]!]);
+    return { margins: given, asked: given };
   }
   const asked: Margins = axes.map((axis, i) => {
     if (mode === 'VALID') return [0, 0];

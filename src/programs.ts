@@ -24,6 +24,7 @@ const OPEN: OptionNames<OpenOptions> = {
   inputShape: true,
   inference: true,
   recordedShape: true,
+  recordedInputs: true,
   ends: true,
 };
 

@@ -7,7 +7,7 @@ import { parseLabels } from '../model/labels.js';
 import type { Dim, ModelFile } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
 import type { OpenOptions } from '../readers/open.js';
-import type { SourceName } from '../readers/reader.js';
+import type { RecordedInput, SourceName } from '../readers/reader.js';
 import type { OptionNames } from '../spelling.js';
 import type { NodeFileSet } from './file-set.js';
 import { fileSource } from './file-source.js';
@@ -78,7 +78,7 @@ export async function openFiles(
 ): Promise<OpenedFiles> {
   const labels = typeof options.labels === 'string' ? await readLabels(options.labels) : options.labels;
   const given = options.arch === undefined ? null : await readArchitecture(options.arch);
-  const recordedShape = options.golden === undefined ? undefined : await recordedInputShape(options.golden);
+  const recordedInputs = options.golden === undefined ? undefined : await inputsOf(options.golden);
   const own: NodeFileSet = await openSource(path, { ...options, signal }, inParts);
   let files: FileSet = own;
   try {
@@ -105,7 +105,8 @@ export async function openFiles(
         weightsKey: options.weightsKey,
         inference: options.inference,
         inputShape: options.inputShape,
-        recordedShape,
+        recordedShape: recordedInputs?.length === 1 ? recordedInputs[0]!.shape : undefined,
+        recordedInputs,
         ...(labels ? { labels } : {}),
         ...names,
       },
@@ -161,14 +162,13 @@ async function readArchitecture(arch: string): Promise<{ name: string; text: str
   }
 }
 
-/** Shape of the only recorded input, with a free batch; undefined where there are several. */
-async function recordedInputShape(golden: string | ReadonlyMap<string, Tensor>): Promise<Dim[] | undefined> {
-  if (typeof golden !== 'string') return onlyInputShape(golden);
-  const { readGolden } = await import('./given-inputs.js');
-  return onlyInputShape(await readGolden(golden));
-}
-
-function onlyInputShape(arrays: ReadonlyMap<string, Tensor>): Dim[] | undefined {
+/** The recorded inputs. The batch of an only one is free; of several nobody knows which of their axes is one. */
+async function inputsOf(golden: string | ReadonlyMap<string, Tensor>): Promise<readonly RecordedInput[]> {
+  const arrays = typeof golden === 'string' ? await (await import('./given-inputs.js')).readGolden(golden) : golden;
   const inputs = [...arrays].filter(([name]) => /^input(:|$)/.test(name));
-  return inputs.length === 1 ? inputs[0]![1].shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : undefined;
+  return inputs.map(([name, { dtype, shape }]) => ({
+    name: name === 'input' ? null : name.slice('input:'.length),
+    dtype,
+    shape: inputs.length === 1 ? shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : shape,
+  }));
 }

@@ -2,6 +2,7 @@
 
 import type { ByteSource } from '../bytes/byte-source.js';
 import type { FileSet } from '../bytes/file-set.js';
+import type { DType } from '../model/dtype.js';
 import type { Dim, ModelFile } from '../model/layer-map.js';
 
 /** The first look at a model's main file, shared by all readers. */
@@ -42,6 +43,16 @@ export interface ReadOptions {
   readonly inference?: boolean;
   /** Shape of recorded inputs; taken where neither the file nor `inputShape` says how large the input is. */
   readonly recordedShape?: readonly Dim[];
+  /** All recorded inputs; taken where the file says neither shape nor dtype of what flows in, by name, or else in their order. */
+  readonly recordedInputs?: readonly RecordedInput[];
+}
+
+/** What is known of an input from a recording, or from a file that the model is compared with. */
+export interface RecordedInput {
+  /** Null where a recording has one input without a name. */
+  readonly name: string | null;
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
 }
 
 /** Formats that are read. */

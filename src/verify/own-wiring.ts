@@ -15,16 +15,21 @@ export async function mapOrNull(model: ModelFile): Promise<LayerMap | null> {
   }
 }
 
-/** The model and its net, with the shape of another net's one input; null where it cannot be that, or the other has several. */
+/** The model and its net, with the shapes of another net's inputs; null where they cannot be that. */
 export async function openShapedAs(files: FileSet, options: OpenOptions, other: Pick<LayerMap, 'inputs'>): Promise<{ model: ModelFile; map: LayerMap } | null> {
   const [port] = other.inputs;
-  if (!port || other.inputs.length > 1) return null;
+  if (!port) return null;
   const plain = await openModel(files, options);
-  for (const recordedShape of shapesOf(port, plain.format)) {
-    const again = await openModel(files, { ...options, recordedShape });
+  const candidates =
+    other.inputs.length > 1
+      ? [{ recordedInputs: other.inputs.map((one) => ({ name: one.name, dtype: one.dtype, shape: portValueShape(one) })) }]
+      : shapesOf(port, plain.format).map((recordedShape) => ({ recordedShape }));
+  for (const candidate of candidates) {
+    const again = await openModel(files, { ...options, ...candidate });
     const map = await mapOrNull(again).catch(() => null);
     if (!map) continue;
-    const message = `${files.label} does not say the shape of what flows in: it is taken to be [${recordedShape.join(', ')}], as in the file that it is compared with`;
+    const shapes = map.inputs.map(({ shape }) => `[${shape.join(', ')}]`).join(', ');
+    const message = `${files.label} does not say the shape of what flows in: it is taken to be ${shapes}, as in the file that it is compared with`;
     return { map, model: { ...again, warnings: [...again.warnings, { code: 'assumed', message }], map: async () => map } };
   }
   return null;

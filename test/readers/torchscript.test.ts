@@ -144,6 +144,40 @@ describe('programs', () => {
     expect(await errorOf(files(), { ...shape, assume: { shape_places: '2', dtype_places: 'complex64' } })).toMatchObject({ kind: 'usage' });
   });
 
+  it('of several inputs take shapes and whole numbers from a recording, by name or else in order', async () => {
+    const code = [
+      'class Net(Module):',
+      '  def forward(self: __torch__.Net, x: Tensor, places: Tensor) -> Tensor:',
+      '    return torch.index_select(x, 1, places)',
+      '',
+    ].join('\n');
+    const files = scriptFile({ __torch__: code }, instance('__torch__.Net', {}));
+    const recorded = [
+      { name: 'places', dtype: 'int32', shape: [3] },
+      { name: 'x', dtype: 'float64', shape: [1, 2, 4] },
+    ] as const;
+    const renamed = [...recorded].reverse().map((one, i) => ({ ...one, name: `input_${i}` }));
+    for (const recordedInputs of [recorded, renamed]) {
+      const { inputs } = await mapOf(files, { recordedInputs });
+      expect(inputs.map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
+        ['x', 'float32', [1, 2, 4]],
+        ['places', 'int32', [3]],
+      ]);
+    }
+    expect((await errorOf(files, { recordedInputs: recorded.slice(0, 1) })).message).toMatch(/shape of what flows in \("x"\)/);
+  });
+
+  it('take what flows in to be of what the weights are all of', async () => {
+    const keeper = new TensorKeeper();
+    const files = netOf(['return torch.add(x, self.w)'], { w: keeper.tensor({ shape: [4], values: [1, 2] }, 'HalfStorage') }, '', keeper);
+    expect((await mapOf(files)).inputs[0]!.dtype).toBe('float16');
+  });
+
+  it('may draw random numbers that nothing reads', async () => {
+    expect((await mapOf(netOf(['y = torch.rand([2])', 'return torch.relu(x)']))).layers).toHaveLength(1);
+    expect((await errorOf(netOf(['y = torch.rand([2])', 'return torch.add(x, y)']))).message).toMatch(/aten::rand: it draws random numbers/);
+  });
+
   it('keep tensors in dictionaries that they make', async () => {
     const body = [
       'out = torch.dict()',

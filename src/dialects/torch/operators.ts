@@ -3,7 +3,7 @@
 import { isModelError, ModelError } from '../../errors.js';
 import { oneTable } from '../one-table.js';
 import { BEHIND_OBSTACLE, type Workshop } from './call.js';
-import { type Item, knownScalar, numberOf, TensorItem, Unknown } from './items.js';
+import { type Item, knownScalar, numberOf, TensorItem, Unknown, Untold } from './items.js';
 import { asItem, callOf, isValue, type Rule, type Rules } from './rule.js';
 import { arrangement } from './rules/arrangement.js';
 import { complexRules } from './rules/complex.js';
@@ -43,6 +43,9 @@ export const TORCH_RULES: Rules = { ...REAL_RULES, ...complexRules(REAL_RULES) }
 const NOT_SAVED =
   'torch.jit.optimize_for_inference moved the weights into the form of MKL-DNN, and the file does not have them: save the program before that, as torch.jit.freeze gives it';
 
+/** Nets draw numbers in training, and programs keep the drawing where nothing reads it any more. */
+const DRAWS = /^(rand|randn|randint|rand_like|randn_like|randint_like|randperm|bernoulli|multinomial|normal|poisson)$/;
+
 /** What made once more changes nothing more. */
 const SETTLED = /^(clamp|clamp_min|clamp_max|clip|hardtanh|relu|relu6|abs|sign|round|floor|ceil|trunc)_$/;
 
@@ -78,6 +81,7 @@ export function ruleOf(name: string): Rule | undefined {
  */
 export function callOperator(name: string, args: readonly Item[], named: ReadonlyMap<string, Item>, shop: Workshop): Item {
   const op = name.includes('::') ? name : `aten::${name}`;
+  if (DRAWS.test(name)) return new Untold(`${op}: it draws random numbers, which are others in each run`);
   const own = ruleOf(name);
   if (own) return asItem(own.run(callOf(op, own, args, named, shop)));
   // What ends in an underscore changes its first argument in place.

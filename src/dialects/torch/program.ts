@@ -3,6 +3,7 @@ import { PickleObject } from '../../containers/pickle/index.js';
 import type { Expression, Parameter } from '../../containers/torchscript/syntax.js';
 import { ModelError, throwAll } from '../../errors.js';
 import type { Turns, Value } from '../../model/builder.js';
+import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
@@ -16,6 +17,10 @@ export interface ProgramOptions {
   readonly file: string;
   readonly producer: string | null;
   readonly inputShape: readonly Dim[] | undefined;
+  /** What a recording knows of the inputs, which a program says neither shape nor dtype of. */
+  readonly recordedInputs?: readonly { readonly name: string | null; readonly dtype: DType; readonly shape: readonly Dim[] }[] | undefined;
+  /** What floating weights are of. */
+  readonly floats?: DType;
   readonly inference: boolean;
   /** What the file leaves open, by the name of the assumption. */
   readonly assume?: Readonly<Record<string, string>> | undefined;
@@ -80,18 +85,22 @@ function takeInputs(parameters: readonly Parameter[], { build }: Workshop, optio
   const left: string[] = [];
   const missing: string[] = [];
   const assumed: string[] = [];
+  const { floats = 'float32' } = options;
+  const recorded = recordedFor(parameters, options);
   for (const { name, type, usual } of parameters) {
     if (usual) {
       left.push(name);
       break;
     }
     if (!isTensorType(type)) throw new ModelError('unsupported', `its input "${name}" is no tensor, but ${spelt(type)}`);
-    const shape = shapeFor(name, args.length === 0, options);
+    const shape = shapeFor(name, args.length === 0, options) ?? recorded.get(name)?.shape;
     const dtype = options.assume?.[`dtype_${name}`];
-    if (dtype === undefined) assumed.push(`"${name}"`);
-    else if (!isInputType(dtype)) throw new ModelError('usage', `dtype_${name} is ${JSON.stringify(dtype)}; it is one of ${INPUT_TYPES.join(', ')}`);
+    if (dtype !== undefined && !isInputType(dtype))
+      throw new ModelError('usage', `dtype_${name} is ${JSON.stringify(dtype)}; it is one of ${INPUT_TYPES.join(', ')}`);
+    const known = dtype ?? recordedDType(recorded.get(name)?.dtype);
+    if (known === undefined) assumed.push(`"${name}"`);
     if (!shape) missing.push(name);
-    const value = build.input(name, dtype ?? 'float32', shape ?? []);
+    const value = build.input(name, known ?? floats, shape ?? []);
     inputs.push(value);
     args.push(new TensorItem(value, null, true));
   }
@@ -99,9 +108,22 @@ function takeInputs(parameters: readonly Parameter[], { build }: Workshop, optio
   if (missing.length > 0) throw shapesMissing(inputs[0]!.name, missing);
   const warnings: Notice[] = [];
   if (assumed.length > 0)
-    warnings.push({ code: 'assumed', message: `a program does not say what its input holds: ${listed(assumed)} is taken to be of float32` });
+    warnings.push({ code: 'assumed', message: `a program does not say what its input holds: ${listed(assumed)} is taken to be of ${floats}` });
   if (left.length > 0) warnings.push({ code: 'assumed', message: `its argument "${left[0]}" and those behind it are left out, as when nobody gives them` });
   return { inputs, args, warnings };
+}
+
+/** By name; where the recording calls them otherwise, in their order, if there is one for each. */
+function recordedFor(parameters: readonly Parameter[], { recordedInputs = [] }: ProgramOptions) {
+  const names = parameters.filter(({ usual }) => !usual).map(({ name }) => name);
+  const isNamed = recordedInputs.some(({ name }) => name !== null && names.includes(name));
+  const those = isNamed || recordedInputs.length === names.length ? recordedInputs : [];
+  return new Map(those.map((one, i) => [isNamed ? one.name : names[i]!, one]));
+}
+
+/** Arrays of doubles are what NumPy makes where nobody asks for another dtype: floats say nothing of the net, whose weights do. */
+function recordedDType(dtype: DType | undefined): DType | undefined {
+  return dtype !== undefined && isFloatDType(dtype) ? undefined : dtype;
 }
 
 function shapesMissing(first: string, missing: readonly string[]): ModelError {

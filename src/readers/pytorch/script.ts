@@ -11,6 +11,7 @@ import { isLookedAt } from '../../dialects/torch/constants.js';
 import type { Program } from '../../dialects/torch/interpreter.js';
 import { buildTorchMap } from '../../dialects/torch/program.js';
 import { ModelError } from '../../errors.js';
+import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import type { Tensor } from '../../model/tensor.js';
@@ -51,10 +52,18 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
     file,
     producer: 'PyTorch (TorchScript)',
     inputShape: options.inputShape ?? options.recordedShape,
+    recordedInputs: options.recordedInputs,
+    floats: floatsOf([...tensors.values()]),
     inference: options.inference === true,
     assume: options.assume,
   });
   return inTurns(turns);
+}
+
+/** What weights are of that are all of one kind: so is what flows into a net of half or double precision. */
+function floatsOf(tensors: readonly Tensor[]): DType {
+  const [first = 'float32', ...others] = new Set(tensors.map(({ dtype }) => dtype).filter(isFloatDType));
+  return others.length === 0 ? first : 'float32';
 }
 
 async function readCode({ code, open }: Script, file: string): Promise<Program['code']> {

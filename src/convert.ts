@@ -12,7 +12,7 @@ import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
-import type { Edits } from './transforms/index.js';
+import type { DTypeEdits, Edits } from './transforms/index.js';
 import { VERSION } from './version.js';
 import { listed } from './words.js';
 import { type AnyWriter, writers } from './writers/index.js';
@@ -159,8 +159,10 @@ async function wayRound(writer: AnyWriter, map: LayerMap | readonly Tensor[], op
  */
 async function editedFor(map: LayerMap, writer: AnyWriter, options: ConvertOptions): Promise<EditedMap | undefined> {
   const simplify = options.simplify ?? (writer.carries === 'model' && map.format !== writer.name);
-  const edits: Edits = { ...options, simplify };
-  if (!EDITS.some((name) => edits[name] !== undefined && edits[name] !== false)) return undefined;
+  // Who asks for float32 does not want weights of it in a net of doubles, which runtimes lack.
+  const inFloat32 = options.dtype === 'float32' && writer.name === 'onnx';
+  const edits: Edits & DTypeEdits = { ...options, simplify, inFloat32 };
+  if (!inFloat32 && !EDITS.some((name) => edits[name] !== undefined && edits[name] !== false)) return undefined;
   const { editMap } = await import('./transforms/index.js');
   const edited = await editMap(map, edits, async (layer) => writer.carries === 'model' && writer.hasOperator(layer, map, options));
   return edited.changes.length > 0 || edited.prelude ? edited : undefined;

@@ -10,6 +10,7 @@ import { cut } from './cut.js';
 import { removeDeadEnds } from './dead-ends.js';
 import { embedPreprocessing } from './embed-preprocessing.js';
 import { foldBatchNorm } from './fold-batchnorm.js';
+import { computeInFloat32, computesInOtherFloats } from './in-float32.js';
 import type { Wanted } from './recognise.js';
 import { simplify } from './simplify.js';
 
@@ -32,11 +33,17 @@ export interface Edits {
   readonly simplify?: boolean;
 }
 
+/** What follows from a dtype that is asked for. */
+export interface DTypeEdits {
+  /** What computes in doubles or in half precision computes in float32. */
+  readonly inFloat32?: boolean;
+}
+
 /**
  * @param wanted whether the target has the operator of a layer that a pattern can become
  * @throws ModelError 'usage' where the net has not what an edit names
  */
-export async function editMap(original: LayerMap, edits: Edits, wanted: Wanted = async () => true): Promise<EditedMap> {
+export async function editMap(original: LayerMap, edits: Edits & DTypeEdits, wanted: Wanted = async () => true): Promise<EditedMap> {
   if (edits.until !== undefined && edits.outputs !== undefined) {
     throw new ModelError('usage', '--until and --outputs both say where the net ends: give one of them.');
   }
@@ -66,6 +73,11 @@ export async function editMap(original: LayerMap, edits: Edits, wanted: Wanted =
     const simplified = await simplify(map, wanted);
     map = simplified.map;
     changes.push(...simplified.changes);
+  }
+  if (edits.inFloat32 && computesInOtherFloats(map)) {
+    const computed = computeInFloat32(map);
+    map = computed.map;
+    changes.push(computed.change);
   }
   let prelude: EditedMap['prelude'] = null;
   if (edits.embedPreprocessing || edits.preprocess || edits.mean) {

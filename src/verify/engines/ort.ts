@@ -196,10 +196,14 @@ function failure(build: OrtBuild, what: string, error: unknown, file?: string): 
 
 /** It names the kernel that it looked for, and not that dtypes are what it lacks: a net of float64 has hardly any. */
 function lacking(message: string): string | undefined {
+  const [, type, by, at] = /Type 'tensor\((\w+)\)' of input parameter .* of operator \((\w+)\) in node \((.*?)\) is invalid/.exec(message) ?? [];
+  if (type?.includes('float')) return `its ${by} takes no ${type} (node "${at}"). ${IN_FLOAT32}`;
   const [, op, opset, node] = /Could not find an implementation for (\w+)\((\d+)\) node with name '(.*?)'/.exec(message) ?? [];
   if (op === undefined) return undefined;
-  return `it has no ${op} (opset ${opset}) for the dtypes that node "${node}" has. Most of its operators take float32 and not float64; a net of float64 runs once it is exported in float32 (model.float() in PyTorch), and --to tfjs-graph has float32 alone`;
+  return `it has no ${op} (opset ${opset}) for the dtypes that node "${node}" has. Most of its operators take float32 and not float64. ${IN_FLOAT32}`;
 }
+
+const IN_FLOAT32 = 'A net of other floats runs once it computes in float32, as --dtype float32 has it; --to tfjs-graph has float32 alone';
 
 function mainFile({ files }: EngineModel): Promise<ByteSource> {
   return files.open(files.main!);

@@ -37,7 +37,8 @@ export interface Graph {
   readonly more?: readonly MessageBuilder[];
   /** float32 where no dtype is said. */
   readonly inputs?: readonly (readonly [name: string, shape: readonly Dim[], dtype?: DType])[];
-  readonly outputs?: readonly string[];
+  /** Without a shape where none is said. */
+  readonly outputs?: readonly (string | readonly [name: string, shape: readonly Dim[]])[];
   /** Outputs of which the file says no shape. */
   readonly unshaped?: readonly (string | readonly [name: string, dtype: DType])[];
 }
@@ -52,7 +53,10 @@ export function graphOf({ nodes, tensors = [], packed = [], more = [], inputs = 
     graph.message(GRAPH.initializer, encodeInitializer({ name: tensor.name, tensor: withBits(tensor, 4), isPacked: true }, undefined));
   for (const one of more) graph.message(GRAPH.initializer, one);
   for (const [name, shape, dtype = 'float32'] of inputs) graph.message(GRAPH.input, encodePort({ name, dtype, shape }));
-  for (const name of outputs) graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape: [] }));
+  for (const output of outputs) {
+    const [name, shape] = typeof output === 'string' ? [output, []] : output;
+    graph.message(GRAPH.output, encodePort({ name, dtype: 'float32', shape }));
+  }
   for (const one of unshaped) {
     const [name, dtype] = typeof one === 'string' ? ([one, 'float32'] as const) : one;
     graph.message(GRAPH.output, encodePort({ name, dtype, shape: null }));

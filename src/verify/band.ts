@@ -43,6 +43,8 @@ export interface Net {
   readonly layers: boolean;
   /** Whether the two sides are apart on the input: what rounding does inside the net is worth seconds then. */
   readonly isDoubted?: true;
+  /** Whether the net draws random numbers: it gives something else in every run, nudged or not, so that nothing can be measured. */
+  readonly isDrawn?: boolean;
   /** Who is nudged where the evaluator would take too long. */
   readonly side: Pick<Side, 'run'>;
 }

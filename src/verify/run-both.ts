@@ -139,7 +139,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         if (subject.withPorts && JSON.stringify(actual.aligned) !== given)
           subject = await subject.withPorts({ inputs: names('inputs'), outputs: names('outputs') });
       }
-      const net = { map, isRead, layers: options.layers === true, side: actual };
+      const net = { map, isRead, layers: options.layers === true, side: actual, isDrawn: isDrawn(subject) };
       const allowed = await measuredTolerances(asked, net, first);
       const mayCalm = calm === null && order.length > 0 && options.samples === undefined;
       if (mayCalm && rtolsOf(allowed.outputs, map.outputs.length).every((rtol) => rtol > TOO_SENSITIVE)) return null;
@@ -319,15 +319,20 @@ interface ToTry {
 async function tryBeside(subject: Subject, { sides, rows, batch, inHalf, seed }: ToTry, options: VerifyOptions, notes: string[]): Promise<TrialReport[]> {
   const { map, isRead, written, effort } = subject;
   const trials: (TrialReport | null)[] = [];
-  // What is drawn at random is drawn anew in every run that is not the same one again.
-  const isDrawn = subject.training.some((layer) => layer.includes(DRAWS));
-  if (batch && !isDrawn) trials.push(batch);
-  else if (hasBatch(map) && rows.length > 1 && !isDrawn) trials.push(await tryBatch(sides, rows));
-  if (seed !== null && !isDrawn) trials.push(await trySizes(sides, seed));
+  if (!isDrawn(subject)) {
+    if (batch) trials.push(batch);
+    else if (hasBatch(map) && rows.length > 1) trials.push(await tryBatch(sides, rows));
+    if (seed !== null) trials.push(await trySizes(sides, seed));
+  }
   if (written?.computeDType === 'float16' && isRead) {
     trials.push(await (effort.few > 1 ? tryHalf(map, inHalf, sides.tolerance, notes) : tryHalfInside(subject, map, inHalf, options, notes)));
   }
   return trials.filter((trial) => trial !== null);
+}
+
+/** What is drawn at random is drawn anew in every run that is not the same one again. */
+function isDrawn({ training }: Subject): boolean {
+  return training.some((layer) => layer.includes(DRAWS));
 }
 
 /** What the file promises to its users otherwise than the source does. */

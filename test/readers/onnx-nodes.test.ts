@@ -130,6 +130,39 @@ describe('branches, functions and nodes that are not understood', () => {
       kind: 'unsafe',
     });
   });
+
+  it('a function that has the name of an operator is not taken for it, nor the operator for the function: runtimes differ', async () => {
+    const body = new MessageBuilder().string(FUNCTION.name, 'Relu').string(FUNCTION.input, 'a').string(FUNCTION.output, 'b');
+    body.message(FUNCTION.node, encodeNode(node('Neg', ['a'], ['b'])));
+    const { layers } = await mapOf({ nodes: [node('Relu', ['x'], ['y'])], inputs: X }, { functions: [body] });
+    expect(layers).toMatchObject([{ op: 'ai.onnx::Relu', foreign: { reason: expect.stringContaining('a function of this name') } }]);
+  });
+
+  it('an attribute that is given twice is not chosen from', async () => {
+    const alpha = (value: number) =>
+      new MessageBuilder().string(ATTRIBUTE.name, 'alpha').float(ATTRIBUTE.float, value).int(ATTRIBUTE.type, ATTRIBUTE_TYPE.float);
+    const twice = encodeNode(node('LeakyRelu', ['x'], ['y']))
+      .message(NODE.attribute, alpha(0.1))
+      .message(NODE.attribute, alpha(0.3));
+    const { layers } = await mapOf({ nodes: [twice], inputs: X });
+    expect(layers).toMatchObject([{ op: 'ai.onnx::LeakyRelu', foreign: { reason: expect.stringContaining('given twice') } }]);
+  });
+
+  it('an attribute that is to be that of a function is malformed outside of one', async () => {
+    const reference = new MessageBuilder().string(ATTRIBUTE.name, 'alpha').string(ATTRIBUTE.reference, 'slope').int(ATTRIBUTE.type, ATTRIBUTE_TYPE.float);
+    const leaky = encodeNode(node('LeakyRelu', ['x'], ['y'])).message(NODE.attribute, reference);
+    await expect(mapOf({ nodes: [leaky], inputs: X })).rejects.toMatchObject({ kind: 'malformed', message: expect.stringContaining('it stands in none') });
+  });
+});
+
+it.each([
+  ['another size', [1, 5], 1],
+  ['another number of axes', [1, 4, 1], 1],
+  ['none that it knew', [], 0],
+  ['its own', ['N', 4], 0],
+])('a file that says of an output a shape with %s is told of where its nodes make another', async (_, shape, told) => {
+  const { warnings } = await mapOf({ nodes: [node('Relu', ['x'], ['y'])], inputs: X, outputs: [['y', shape]] });
+  expect(warnings.filter(({ code }) => code === 'declared-shape')).toHaveLength(told);
 });
 
 describe('layers in training mode', () => {

@@ -178,6 +178,9 @@ describe('what a batch shows', () => {
     const report = await verifyFiles(graph, graph);
     expect(report).toMatchObject({ verdict: 'match', trials: [] });
     expect(report.notes).toContainEqual(expect.stringContaining('agrees by a seed that both runs had'));
+    // What the noise does is no rounding, behind which a fault would hide.
+    const wrong: Graph = { ...graph, nodes: [graph.nodes[0]!, node('Sub', ['x', 'r'], ['y'])] };
+    expect((await verifyFiles(graph, wrong)).verdict).toBe('mismatch');
   });
 
   it('that a number without axes may be recorded as a list of one, which is told', async () => {

@@ -92,7 +92,8 @@ async function translate(model: ReadModel, options: ReadOptions): Promise<LayerM
     return value;
   });
   const layers = build.finish(outputs);
-  const warnings: Notice[] = [...translator.warnings];
+  // With inputs of another shape what the file says of its outputs is no longer meant.
+  const warnings: Notice[] = [...translator.warnings, ...(ports === model.inputs ? otherShapes(model.outputs, outputs) : [])];
   if (translator.training.length > 0) {
     warnings.push({
       code: 'inference',
@@ -158,6 +159,20 @@ function portOf(port: ReadPort, value: Value, name: string, layout: Layout): Por
     });
   }
   return { name: port.name, value: name, dtype, valueDType: value.dtype ?? dtype, shape, layout };
+}
+
+/** Outputs of which the file says a shape that its nodes do not make. Exporters leave shapes empty that they do not know. */
+function otherShapes(said: readonly ReadPort[], made: readonly Value[]): Notice[] {
+  return said.flatMap(({ name, shape }, i) => {
+    const found = made[i]!.shape;
+    const isOther = shape?.length && found && (shape.length !== found.length || found.some((size, axis) => areOther(size, shape[axis]!)));
+    if (!isOther) return [];
+    return [{ code: 'declared-shape', message: `the file says that the output "${name}" has the shape [${shape}], and its nodes make [${found}]` }];
+  });
+}
+
+function areOther(found: Dim, said: Dim): boolean {
+  return typeof found === 'number' && typeof said === 'number' && found !== said;
 }
 
 /** What was worked out, and for sizes that are free there what the file says. */

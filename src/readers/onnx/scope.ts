@@ -9,13 +9,13 @@ export class Scope {
   /**
    * @param outer the graph around this one, whose values it may read
    * @param opsets versions of the operator sets, by domain
-   * @param attributes those of the function whose nodes these are
+   * @param attributes those of the function whose nodes these are; null in none
    * @param prefix of the names of nodes and values that become part of the graph around
    */
   constructor(
     readonly outer: Scope | null,
     readonly opsets: ReadonlyMap<string, number>,
-    readonly attributes: ReadonlyMap<string, OnnxValue> = new Map(),
+    readonly attributes: ReadonlyMap<string, OnnxValue> | null = null,
     readonly prefix = '',
   ) {}
 
@@ -49,12 +49,21 @@ export class Scope {
     return this.opsets.get(domain) ?? (isOnnxDomain(domain) ? (this.opsets.get('') ?? this.opsets.get('ai.onnx') ?? 1) : 1);
   }
 
-  /** A node's attributes, with those of the function where it refers to them; one that the function was not given is absent. */
+  /**
+   * A node's attributes, with those of the function where it refers to them; one that the function was not given is absent.
+   *
+   * @throws ModelError 'malformed' where it refers to one and stands in no function
+   */
   attributesOf(node: ReadNode): ReadonlyMap<string, OnnxValue> {
     if (![...node.attributes.values()].some(isReference)) return node.attributes;
     const resolved = new Map<string, OnnxValue>();
     for (const [name, value] of node.attributes) {
-      const found = isReference(value) ? this.attributes.get(value.reference) : value;
+      if (isReference(value) && !this.attributes) {
+        throw new ModelError('malformed', `its ${name} is to be the ${JSON.stringify(value.reference)} of a function, and it stands in none`, {
+          layer: nodeTitle(node),
+        });
+      }
+      const found = isReference(value) ? this.attributes?.get(value.reference) : value;
       if (found !== undefined) resolved.set(name, found);
     }
     return resolved;

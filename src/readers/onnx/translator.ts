@@ -208,7 +208,10 @@ export class Translator {
   async #translate(node: Node, operator: Operator | undefined): Promise<readonly (Value | null)[] | NotUnderstood> {
     const { read } = node;
     const local = this.#functions.size > 0 && this.#functions.get(`${read.domain}::${read.op}`);
+    if (local && isOnnxDomain(read.domain) && operatorOf(read.op))
+      return new NotUnderstood('the file has a function of this name as well, and runtimes differ in which they run');
     if (local) return this.#call(node, local);
+    if (read.attributes.size < read.attributeSpans.length) return new NotUnderstood('an attribute of it is given twice, or holds what is not read');
     const rule = Object.hasOwn(this.rules, ruleName(read)) ? this.rules[ruleName(read)] : undefined;
     if (node.inputs.some((input) => input && this.#unread.has(input))) return new NotUnderstood(`what flows in holds ${UNREAD}`);
     if (!TAKES_LISTS.has(read.op) && node.inputs.some((input) => this.partsOf(input))) return new NotUnderstood('a sequence flows in');

@@ -13,7 +13,7 @@ import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import { permute, rowMajorStrides, storedTensor, type Tensor } from '../model/tensor.js';
 import { openZip } from './zip.js';
 
-const MAGIC = '\x93NUMPY';
+const MAGIC = Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59);
 /** NumPy itself refuses headers above 10,000 bytes. */
 const MAX_HEADER_BYTES = 65_536;
 /** Most headers are padded to this; an archive may have tens of thousands of arrays, each of which is looked into. */
@@ -44,7 +44,7 @@ export function numpyDType(word: string): DType | null {
 }
 
 export function looksLikeNpy(head: Uint8Array): boolean {
-  return decodeLatin1(head.subarray(0, 6)) === MAGIC;
+  return head.byteLength >= MAGIC.byteLength && MAGIC.every((byte, i) => head[i] === byte);
 }
 
 /** The head of an .npy file as bytes may show it, where it says that the array holds Python objects. */
@@ -152,7 +152,7 @@ export function encodeNpyHeader(dtype: DType, shape: readonly number[]): Uint8Ar
   const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${list}), }`;
   const padding = ' '.repeat((64 - ((10 + text.length + 1) % 64)) % 64);
   const header = new TextEncoder().encode(`${text}${padding}\n`);
-  const prefix = Uint8Array.from([...MAGIC].map((c) => c.charCodeAt(0)).concat(1, 0, header.byteLength & 255, header.byteLength >> 8));
+  const prefix = Uint8Array.of(...MAGIC, 1, 0, header.byteLength & 255, header.byteLength >> 8);
   return concatBytes([prefix, header]);
 }
 

@@ -12,7 +12,7 @@ export class Names {
     let name = wanted;
     let next = this.#next.get(wanted) ?? this.first;
     while (this.#taken.has(name)) name = `${wanted}_${next++}`;
-    this.#next.set(wanted, next);
+    if (name !== wanted) this.#next.set(wanted, next);
     this.#taken.add(name);
     return name;
   }

@@ -34,6 +34,9 @@ const MAX_JPEG_SAMPLES = 18.5e6;
 /** Four to a pixel at most, of which each takes so many bytes as the decoder counts them, and the pixels beside. */
 const MAX_DECODER_MB = 512;
 
+/** Writers put some kilobytes into each, and what is said beside the pixels into a few. */
+const MAX_PNG_CHUNKS = 65_536;
+
 const PNG_MAGIC = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const JPEG_MAGIC = [0xff, 0xd8, 0xff];
 
@@ -110,8 +113,7 @@ async function decodePng(bytes: Uint8Array, file: string): Promise<Picture> {
   const inflated = await inflateExactly(memorySource(joined(packed.map(({ data }) => data)), file), 'zlib', byteLength);
   if (typeof inflated === 'string') throw new ModelError('malformed', `what should be ${width} x ${height} pixels ${inflated}`, { file });
   const { decode, convertIndexedToRgb } = await import('fast-png');
-  const needed = chunks.filter(({ type }) => ['IHDR', 'PLTE', 'IDAT', 'IEND'].includes(type));
-  const decoded = decode(joined([Uint8Array.from(PNG_MAGIC), ...needed.map(({ whole }) => whole)]), { checkCrc: true });
+  const decoded = decode(joined([Uint8Array.from(PNG_MAGIC), ...chunks.filter(({ type }) => type !== 'eXIf').map(({ whole }) => whole)]), { checkCrc: true });
   const turn = chunks.some(({ type, data }) => type === 'eXIf' && orientationOf(data) > UPRIGHT) ? { isTurned: true } : {};
   if (colourType === 3) return { width, height, channels: 3, data: convertIndexedToRgb(decoded), ...turn };
   const values = bytesOf(decoded.data, width * channels, depth);
@@ -133,16 +135,21 @@ function pngPasses(width: number, height: number, isInterlaced: boolean): readon
   return starts.map(([x, y, right, down]) => [Math.ceil((width - x) / right), Math.ceil((height - y) / down)]);
 }
 
-/** The chunks as far as the last one. @throws ModelError 'malformed' where one leaves the file, or there is no last one */
+/** What pixels are made of, and which way they are turned; nothing else that stands beside them is looked at. */
+const READ: ReadonlySet<string> = new Set(['IHDR', 'PLTE', 'IDAT', 'IEND', 'eXIf']);
+
+/** The first chunk, and those that are read, as far as the last one. @throws ModelError 'malformed' where one leaves the file, or there is no last one */
 function pngChunks(bytes: Uint8Array, file: string): Chunk[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks: Chunk[] = [];
+  let count = 0;
   for (let at = PNG_MAGIC.length; at + 12 <= bytes.length; ) {
+    if (++count > MAX_PNG_CHUNKS) throw new ModelError('unsafe', `the PNG has more than ${MAX_PNG_CHUNKS} parts`, { file });
     const length = view.getUint32(at);
     const end = at + 12 + length;
     if (end > bytes.length) break;
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    chunks.push({ type, whole: bytes.subarray(at, end), data: bytes.subarray(at + 8, end - 4) });
+    if (count === 1 || READ.has(type)) chunks.push({ type, whole: bytes.subarray(at, end), data: bytes.subarray(at + 8, end - 4) });
     if (type === 'IEND') return chunks;
     at = end;
   }
@@ -151,8 +158,12 @@ function pngChunks(bytes: Uint8Array, file: string): Chunk[] {
 
 /** Samples of any depth as bytes: less of sixteen bits, more of fewer than eight. */
 function bytesOf(data: Uint8Array | Uint8ClampedArray | Uint16Array, perRow: number, depth: number): Uint8Array {
-  if (depth === 16) return Uint8Array.from(data, (value) => value >> 8);
-  if (depth === 8) return Uint8Array.from(data);
+  if (depth === 8) return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  if (depth === 16) {
+    const bytes = new Uint8Array(data.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = data[i]! >> 8;
+    return bytes;
+  }
   const largest = 2 ** depth - 1;
   const rowBytes = Math.ceil((perRow * depth) / 8);
   const rows = data.length / rowBytes;

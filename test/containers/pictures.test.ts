@@ -180,6 +180,8 @@ describe('hostile and damaged pictures', () => {
       png(2, 3, good, {}, [chunk('iCCP', Buffer.concat([Buffer.from('x\0\0'), deflateSync(new Uint8Array(2 ** 27))]))]),
       'decoded',
     ],
+    ['more parts than any has', png(2, 3, good, {}, new Array(70_000).fill(chunk('tEXt', new Uint8Array()))), 'unsafe'],
+    ['no header first', Buffer.concat([png(2, 3, good).subarray(0, 8), chunk('tEXt', new Uint8Array()), png(2, 3, good).subarray(8)]), 'malformed'],
     ['a text', Buffer.from('<html>not here</html>'), 'malformed'],
     ['nothing', new Uint8Array(), 'malformed'],
   ])('%s', async (_, bytes, kind) => {

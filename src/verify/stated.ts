@@ -1,19 +1,24 @@
 /**
  * Activations where no input reaches them. A ReLU6 in the place of a ReLU, deep in a net whose values stay small, shows in no output; but the file says
  * what stands there. What it states in the place of each activation is held to the source's on a ramp of numbers, far beyond what flows in the net.
- * So is the epsilon of each normalisation, which shows nothing beside variances that are large, and decides all where one is small.
+ * So is the epsilon of each normalisation, which shows nothing beside variances that are large, and decides all where one is small; and what is done
+ * with one number, such as an epsilon that is added in a layer of its own, on numbers of that one's size.
  */
 import { isModelError } from '../errors.js';
+import { isFloatDType } from '../model/dtype.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Value } from '../model/ops/array.js';
 import { evaluateLayer } from '../model/ops/evaluate.js';
 import { inferMap, type ValueType } from '../model/ops/index.js';
+import { elementCount } from '../model/tensor.js';
 import { listed } from '../words.js';
 import { Allowance } from './allowance.js';
+import { toArray } from './array.js';
 import { isSingleActivation } from './causes/activations.js';
 import { readStated, type Stated } from './causes/as-stated.js';
 import { reportOf } from './causes/explain.js';
 import { allValues, errorOf, type Segment, scaleOf } from './causes/segment.js';
+import { shown } from './causes/settings.js';
 import { tryCauses } from './causes/trial.js';
 import type { CauseReport, TrialReport } from './report.js';
 import type { Subject } from './subject.js';
@@ -27,6 +32,9 @@ const MOST = 80;
 /** The same of functions made of straight lines, which nothing overflows. */
 const FAR = 1e6;
 const STRAIGHT: ReadonlySet<string> = new Set(['Relu', 'LeakyRelu', 'ThresholdedRelu', 'Clip', 'HardSigmoid', 'HardSwish', 'Abs', 'Neg']);
+const WITH_A_NUMBER: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
+/** Times the number that is added or multiplied. */
+const NEAR = 4;
 /** Of an epsilon, beyond how formats round it. */
 const SAME_EPSILON = 1e-3;
 /** Numbers on each side of zero. */
@@ -45,23 +53,31 @@ export interface StatedOtherwise {
  * @param isNarrowed whether the file's constants may be the source's, rounded
  */
 export async function tryStated({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
-  const activations = map.layers.filter(isSingleActivation);
-  if (!written || (activations.length === 0 && !map.layers.some(({ attributes }) => 'epsilon' in attributes))) return null;
+  // A number that was rounded with the weights is another one of its own size.
+  const functions = map.layers.filter((layer) => isSingleActivation(layer) || (!isNarrowed && isWithNumber(layer)));
+  if (!written || (functions.length === 0 && !map.layers.some(({ attributes }) => 'epsilon' in attributes))) return null;
   // In a file that has some of the names only, a function may be spread over others of its layers.
   if (!written.isOurs && map.layers.some((layer) => written.valueOf(layer) === undefined)) return null;
   const stated = await readStated(target, map, written.partners);
   if (!stated) return null;
   const allowed = isNarrowed ? ALLOWED.narrowed : ALLOWED.exact;
   const types = inferMap(map);
-  for (const layer of activations) {
-    const values = new Map([[layer.inputs[0]!, rampFor(layer, types)]]);
+  for (const layer of functions) {
+    const number = isWithNumber(layer) ? await numberOf(layer) : null;
+    // Whole numbers are divided otherwise than those of the ramp, and beside zero there is none.
+    if (number !== null && (!isFloatDType(types.get(layer.inputs[0]!)?.dtype ?? 'float32') || !(Math.abs(number) > 0))) continue;
+    const values = new Map([[layer.inputs[0]!, rampFor(layer, types, number)]]);
     const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
     const found = await statedOtherwise(segment, layer, stated, allowed);
     if (!found) continue;
     const findings = await tryCauses([{ segment, target: found.made }], { allowed, allowance: new Allowance(TRIAL_STEPS), stated });
-    const message = `layer "${layer.name}" (${layer.op}) is another function in the file (${found.what}), where none of the inputs that were run reaches`;
+    const [what, where] =
+      number === null
+        ? ['activations beyond what the inputs reach', 'where none of the inputs that were run reaches']
+        : ['what the file does with single numbers', `which shows in numbers of the size of ${shown(number)}`];
+    const message = `layer "${layer.name}" (${layer.op}) is another function in the file (${found.what}), ${where}`;
     return {
-      trial: { kind: 'stated', what: 'activations beyond what the inputs reach', passed: false, message },
+      trial: { kind: 'stated', what, passed: false, message },
       layer,
       cause: reportOf(findings, layer.name, { by: 'values', side: 'file' }),
     };
@@ -107,7 +123,7 @@ async function statedOtherwise(
 ): Promise<{ readonly made: Value; readonly what: string } | null> {
   const own = stated.chain(layer);
   const [first, ...more] = own;
-  if (!first || !own.every(isSingleActivation)) return null;
+  if (!first || !own.every((each) => isSingleActivation(each) || isWithNumber(each))) return null;
   const ramp = values.get(layer.inputs[0]!)!;
   try {
     const [[base], known] = [await evaluateLayer(layer, [ramp]), await allValues(own, new Map([[first.inputs[0]!, ramp]]))];
@@ -122,20 +138,29 @@ async function statedOtherwise(
   }
 }
 
-function rampFor({ op, inputs: [value = ''] }: Layer, types: ReadonlyMap<string, ValueType>): Value {
+/** Whether a layer adds or multiplies one number, and does nothing else. */
+function isWithNumber({ op, inputs, weights: { operand, ...more } }: Layer): boolean {
+  return WITH_A_NUMBER.has(op) && inputs.length === 1 && operand !== undefined && elementCount(operand.shape) === 1 && Object.keys(more).length === 0;
+}
+
+async function numberOf({ weights }: Layer): Promise<number> {
+  return Number((await toArray(weights.operand!)).data[0]);
+}
+
+function rampFor({ op, inputs: [value = ''] }: Layer, types: ReadonlyMap<string, ValueType>, number: number | null): Value {
   const most = STRAIGHT.has(op) ? FAR : MOST;
-  const data = RAMPS.get(most) ?? makeRamp(most);
-  RAMPS.set(most, data);
+  const data = number === null ? (RAMPS.get(most) ?? makeRamp(most)) : Float64Array.from(PARTS, (part) => NEAR * number * part);
+  if (number === null) RAMPS.set(most, data);
   return { shape: [1, data.length], data, dtype: types.get(value)?.dtype ?? 'float32' };
 }
+
+/** From -1 to 1. */
+const PARTS: readonly number[] = Array.from({ length: 2 * STEPS + 1 }, (_, i) => (i - STEPS) / STEPS);
 
 /** By how far they go: the same for each of thousands of activations. */
 const RAMPS = new Map<number, Float64Array>();
 
 /** Numbers that lie closer the nearer they are to zero. */
 function makeRamp(most: number): Float64Array {
-  return Float64Array.from({ length: 2 * STEPS + 1 }, (_, i) => {
-    const part = (i - STEPS) / STEPS;
-    return Math.sign(part) * most ** Math.abs(part) * Math.abs(part);
-  });
+  return Float64Array.from(PARTS, (part) => Math.sign(part) * most ** Math.abs(part) * Math.abs(part));
 }

@@ -70,6 +70,28 @@ it('the same in TensorFlow.js files of both kinds', async () => {
   }
 });
 
+it('an epsilon that is taken away where the source adds it, which no output shows', async () => {
+  const map = mapOf(
+    [
+      { name: 'squares', op: 'Mul', inputs: ['x', 'x'], outputs: ['s'] },
+      { name: 'more', op: 'Add', inputs: ['s'], outputs: ['m'], weights: { operand: tensor('more', [], [1]) } },
+      { name: 'epsilon', op: 'Add', inputs: ['m'], outputs: ['e'], weights: { operand: tensor('epsilon', [], [1e-6]) } },
+      { name: 'root', op: 'Sqrt', inputs: ['e'], outputs: ['y'] },
+    ],
+    [port('x', 3)],
+    [port('y', 3)],
+  );
+  const [onnx, graph] = [await written(map), await written(map, 'tfjs-graph')];
+  for (const [format, wrong] of [
+    ['onnx', { 'net.onnx': editOnnx(onnx['net.onnx']!, (net) => void Object.assign(nodeOf(net, 'epsilon'), { opType: 'Sub' })) }],
+    ['tfjs-graph', editTfjs(graph, ({ part }) => void Object.assign(part('epsilon'), { op: 'Sub' }))],
+  ] as const) {
+    const report = await verifyWrittenMap(map, wrong, {}, format);
+    expect(report).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'epsilon' }, cause: { layer: 'epsilon', side: 'file' } });
+    expect(report.cause!.explainedBy).not.toEqual([]);
+  }
+});
+
 it('a file with narrower weights as well', async () => {
   const map = behindSigmoid('Clip', { min: 0, max: 6 });
   const files = await written(map, 'onnx', { dtype: 'int8' });

@@ -91,10 +91,13 @@ function optionsFor({ options }: OrtBuild, model: EngineModel): InferenceSession
   };
 }
 
-/** With further options for the session; what is given as bytes has no folder to find its weights in, unless it is told one. */
+function withSession(options: InferenceSession.SessionOptions, more: object): InferenceSession.SessionOptions {
+  return { ...options, extra: { ...options.extra, session: { ...(options.extra?.session as object | undefined), ...more } } };
+}
+
+/** What is given as bytes has no folder to find its weights in, unless it is told one. */
 function besideFiles(options: InferenceSession.SessionOptions, folder: string, more: object = {}): InferenceSession.SessionOptions {
-  const session = { ...(options.extra?.session as object | undefined), ...more, model_external_initializers_file_folder_path: folder };
-  return { ...options, extra: { ...options.extra, session } };
+  return withSession(options, { ...more, model_external_initializers_file_folder_path: folder });
 }
 
 function folderOf(path: string): string {
@@ -107,8 +110,10 @@ const LARGE_BYTES = 2 ** 26;
 const HUGE_BYTES = 2 ** 30;
 /** What a protobuf parser takes: a model that is longer is none that a runtime loads. */
 const PARSED_BYTES = 2 ** 31 - 1;
-/** Each piece is run once or twice: what the runtime would keep, or lay out otherwise, for further runs costs more than it saves. */
+/** What is run a few times alone: what the runtime would lay out otherwise for further runs costs more than it saves. */
 const ONCE = { disable_prepacking: '1' };
+/** A file from which on that is so: of VGG16 it is a second of processors and 140 MB, and a run takes as long. */
+const DEAR_BYTES = 2 ** 28;
 
 /** A large model on disk in pieces, of which one is in memory at a time; null where it is small, or cannot be run so. */
 async function openInPieces(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[] | undefined): Promise<Session | null> {
@@ -146,10 +151,11 @@ async function loadWhole(build: OrtBuild, ort: Ort, model: EngineModel): Promise
 
 async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
   const { readsPaths } = build;
-  const common = optionsFor(build, model);
+  const usual = optionsFor(build, model);
   const byPath = readsPaths && model.path !== undefined;
-  if (byPath && intermediates.length === 0) return ort.InferenceSession.create(model.path!, common);
   const source = await mainFile(model);
+  const common = source.byteLength < DEAR_BYTES ? usual : withSession(usual, ONCE);
+  if (byPath && intermediates.length === 0) return ort.InferenceSession.create(model.path!, common);
   const bytes = await source.read(0, source.byteLength);
   const input = intermediates.length === 0 ? bytes : concatBytes([bytes, furtherOutputs(intermediates)]);
   if (byPath) return ort.InferenceSession.create(input, besideFiles(common, folderOf(model.path!)));

@@ -193,8 +193,8 @@ function setWeights(core: Core, layer: Layer, datasets: readonly Dataset[]): voi
   }
 }
 
-/** Elements that are read at a time: h5wasm holds what it reads in a memory that never becomes smaller. */
-const MOST_AT_ONCE = 2 ** 16;
+/** Elements that are read at a time, a mebibyte: h5wasm holds what it reads in a memory that never becomes smaller, and takes its time to begin. */
+const MOST_AT_ONCE = 2 ** 18;
 
 function readValues(dataset: Dataset): Float32Array {
   const [rows = 1, ...rest] = (dataset.shape ?? []) as number[];

@@ -105,7 +105,8 @@ export async function openFiles(
         weightsKey: options.weightsKey,
         inference: options.inference,
         inputShape: options.inputShape,
-        recordedShape: recordedInputs?.length === 1 ? recordedInputs[0]!.shape : undefined,
+        // The batch of an only input is free; of several nobody knows which of their axes is one.
+        recordedShape: recordedInputs?.length === 1 ? recordedInputs[0]!.shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : undefined,
         recordedInputs,
         ...(labels ? { labels } : {}),
         ...names,
@@ -162,13 +163,9 @@ async function readArchitecture(arch: string): Promise<{ name: string; text: str
   }
 }
 
-/** The recorded inputs. The batch of an only one is free; of several nobody knows which of their axes is one. */
 async function inputsOf(golden: string | ReadonlyMap<string, Tensor>): Promise<readonly RecordedInput[]> {
   const arrays = typeof golden === 'string' ? await (await import('./given-inputs.js')).readGolden(golden) : golden;
-  const inputs = [...arrays].filter(([name]) => /^input(:|$)/.test(name));
-  return inputs.map(([name, { dtype, shape }]) => ({
-    name: name === 'input' ? null : name.slice('input:'.length),
-    dtype,
-    shape: inputs.length === 1 ? shape.map((size, axis): Dim => (axis === 0 ? 'N' : size)) : shape,
-  }));
+  return [...arrays]
+    .filter(([name]) => /^input(:|$)/.test(name))
+    .map(([name, { dtype, shape }]) => ({ name: name === 'input' ? null : name.slice('input:'.length), dtype, shape }));
 }

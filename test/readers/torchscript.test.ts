@@ -167,6 +167,19 @@ describe('programs', () => {
     expect((await errorOf(files, { recordedInputs: recorded.slice(0, 1) })).message).toMatch(/shape of what flows in \("x"\)/);
   });
 
+  it('of a sequence that they read step by step have as many steps as are recorded, and of pictures a free batch', async () => {
+    const recorded = { recordedShape: ['N', 2], recordedInputs: [{ name: null, dtype: 'float32', shape: [3, 2] }] } as const;
+    const steps = ['_0 = torch.select(x, 0, 0)', '_1 = torch.select(x, 0, 2)', 'return torch.add(_0, _1)'];
+    const loop = ['y = torch.select(x, 0, 0)', 'for i in range(torch.size(x, 0)):', '  y = torch.add(y, torch.select(x, 0, i))', 'return y'];
+    for (const body of [steps, loop]) {
+      const { inputs, warnings } = await mapOf(netOf(body), recorded);
+      expect(inputs[0]!.shape).toEqual([3, 2]);
+      expect(warnings.map(({ message }) => message)).toContainEqual(expect.stringMatching(/first axis apart.*be 3/));
+    }
+    expect((await mapOf(netOf(['return torch.select(x, 0, 0)']), recorded)).inputs[0]!.shape).toEqual(['N', 2]);
+    expect((await errorOf(netOf(['return torch.nothing(x)']), recorded)).message).toMatch(/aten::nothing/);
+  });
+
   it('take what flows in to be of what the weights are all of', async () => {
     const keeper = new TensorKeeper();
     const files = netOf(['return torch.add(x, self.w)'], { w: keeper.tensor({ shape: [4], values: [1, 2] }, 'HalfStorage') }, '', keeper);

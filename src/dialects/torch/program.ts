@@ -5,6 +5,7 @@ import { ModelError, throwAll } from '../../errors.js';
 import type { Turns, Value } from '../../model/builder.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
+import { inferMap } from '../../model/ops/index.js';
 import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
 import type { Workshop } from './call.js';
@@ -157,6 +158,16 @@ function isTensorType(type: Expression | null): boolean {
 function spelt(type: Expression | null): string {
   if (type?.kind === 'name') return type.name;
   return type?.kind === 'element' && type.of.kind === 'name' ? `${type.of.name}[...]` : 'something else';
+}
+
+/** Whether a place of an input's first axis behind the first is read by itself: a batch of one has none. */
+export function readsRowsApart(map: LayerMap): boolean {
+  const types = inferMap(map);
+  const inputs = new Set(map.inputs.map(({ value }) => value));
+  return map.layers.some(({ op, inputs: [table, places], attributes }) => {
+    if (op !== 'Gather' || attributes.axis !== 0 || table === undefined || places === undefined || !inputs.has(table)) return false;
+    return types.get(places)?.elements?.some((place) => typeof place === 'number' && place > 0) ?? false;
+  });
 }
 
 export interface Output {

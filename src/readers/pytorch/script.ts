@@ -9,10 +9,10 @@ import { type ParseBudget, parseCode } from '../../containers/torchscript/parser
 import type { CodeFile } from '../../containers/torchscript/syntax.js';
 import { isLookedAt } from '../../dialects/torch/constants.js';
 import type { Program } from '../../dialects/torch/interpreter.js';
-import { buildTorchMap } from '../../dialects/torch/program.js';
-import { ModelError } from '../../errors.js';
+import { buildTorchMap, readsRowsApart } from '../../dialects/torch/program.js';
+import { isModelError, ModelError } from '../../errors.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
-import type { LayerMap } from '../../model/layer-map.js';
+import type { Dim, LayerMap } from '../../model/layer-map.js';
 import { withKnown } from '../../model/numbers.js';
 import type { Tensor } from '../../model/tensor.js';
 import type { ReadOptions } from '../reader.js';
@@ -48,16 +48,30 @@ export async function scriptMap(script: Script, { file, options, root, tensors }
   const known = new Map<unknown, Tensor>();
   for (const [view, tensor] of tensors) known.set(view, isLookedAt(tensor) ? await withKnown(tensor) : tensor);
   const program: Program = { code, version: script.version, constants: script.constants, tensor: (value) => known.get(value) };
-  const turns = buildTorchMap(program, root, {
-    file,
-    producer: 'PyTorch (TorchScript)',
-    inputShape: options.inputShape ?? options.recordedShape,
-    recordedInputs: options.recordedInputs,
-    floats: floatsOf([...tensors.values()]),
-    inference: options.inference === true,
-    assume: options.assume,
-  });
-  return inTurns(turns);
+  const build = (inputShape: readonly Dim[] | undefined) =>
+    inTurns(
+      buildTorchMap(program, root, {
+        file,
+        producer: 'PyTorch (TorchScript)',
+        inputShape,
+        recordedInputs: options.recordedInputs,
+        floats: floatsOf([...tensors.values()]),
+        inference: options.inference === true,
+        assume: options.assume,
+      }),
+    );
+  const { inputShape, recordedShape, recordedInputs = [] } = options;
+  if (inputShape !== undefined || recordedShape === undefined || recordedInputs.length !== 1) return build(inputShape ?? recordedShape);
+  return recordedMap(build, recordedShape, recordedInputs[0]!.shape);
+}
+
+/** A net with a free batch, as recorded rows mostly are; where a program reads them apart, or must know how many there are, they are steps of a sequence. */
+async function recordedMap(build: (shape: readonly Dim[]) => Promise<LayerMap>, free: readonly Dim[], recorded: readonly Dim[]): Promise<LayerMap> {
+  const freely = await build(free).catch((error: unknown) => (isModelError(error, 'unsupported') ? error : Promise.reject(error)));
+  if (!isModelError(freely) && !readsRowsApart(freely)) return freely;
+  const map = await build(recorded).catch((error: unknown) => Promise.reject(isModelError(freely) ? freely : error));
+  const message = `the program reads the places of its input's first axis apart: they are taken to be ${recorded[0]}, as in the recording`;
+  return { ...map, warnings: [...map.warnings, { code: 'assumed', message }] };
 }
 
 /** What weights are of that are all of one kind: so is what flows into a net of half or double precision. */

@@ -5,7 +5,7 @@
  * alone and 12 % longer with matches. Which of the two a file gets is decided on a part of it.
  */
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BrotliOptions, brotliCompress, constants, createBrotliCompress, deflateRaw, type ZlibOptions } from 'node:zlib';
 import type { FileSink, WrittenFile } from '../bytes/byte-sink.js';
@@ -37,7 +37,8 @@ export async function compressWritten(
   onProgress: (bytesDone: number, bytesTotal: number) => void = () => {},
 ): Promise<readonly WrittenFile[]> {
   const folder = dirname(output);
-  const sink = await fileSink(`${output}${SUFFIX[compression]}`, { force, keep: () => files.map(({ name }) => join(folder, name)) });
+  // Without what may follow a folder's name: its files are named from the folder around it.
+  const sink = await fileSink(join(folder, basename(output) + SUFFIX[compression]), { force, keep: () => files.map(({ name }) => join(folder, name)) });
   const total = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let done = 0;
   try {

@@ -62,6 +62,12 @@ describe('files by their paths', () => {
     expect(readdirSync(folder).sort()).toEqual(['digits.safetensors', 'digits.safetensors.gz']);
   });
 
+  it('packed files lie beside those of a model that is a folder, also where it is named as one', async () => {
+    const folder = temporaryFolder();
+    await convertFile(KERAS, `${join(folder, 'web')}/`, { to: 'tfjs', verify: false, compress: 'gzip' });
+    expect(readdirSync(join(folder, 'web')).sort()).toEqual(['group1-shard1of1.bin', 'group1-shard1of1.bin.gz', 'model.json', 'model.json.gz']);
+  });
+
   it('a net in many shards is hashed one shard after the other', async () => {
     const folder = temporaryFolder();
     const warned: Error[] = [];

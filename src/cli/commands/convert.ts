@@ -195,7 +195,9 @@ export async function runConvert(voice: Voice, path: string, flags: ConvertFlags
       : [];
     progress.stop();
     if (wire.length > 0)
-      say(`packed   ${flags.output}${SUFFIX[compression!]}   ${wire.length > 1 ? `${wire.length} files   ` : ''}${formatBytes(totalBytes(wire))}`);
+      say(
+        `packed   ${join(dirname(flags.output), basename(flags.output))}${SUFFIX[compression!]}   ${wire.length > 1 ? `${wire.length} files   ` : ''}${formatBytes(totalBytes(wire))}`,
+      );
     return await describeConversion(source, flags.output, conversion, wire, voice.asJson && !toStdout);
   } finally {
     progress.stop();

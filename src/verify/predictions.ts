@@ -98,7 +98,8 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   if (isLoss) notes.push(OF_NARROWING);
   // A file that is right as it is written has no mistake that could be looked for.
   const isRuntimes = passed.weights && notes.some((note) => note.endsWith(RUNTIMES_FAULT));
-  const isToBlame = !isLoss && !isRuntimes && (verdict === 'mismatch' || verdict === 'disputed');
+  const isOfPorts = !stated && !apart?.first && isOfInterface(ran, outputs, passed);
+  const isToBlame = !isLoss && !isRuntimes && !isOfPorts && (verdict === 'mismatch' || verdict === 'disputed');
   const cause =
     isToBlame && stated && passed.weights
       ? stated.cause
@@ -239,6 +240,12 @@ function verdictOf({ interface: differences, trials }: Ran, outputs: readonly Ou
 /** What is wrong where every value of single inputs is right. */
 function beyondValues({ interface: differences, trials }: Ran): string | null {
   return differences.find(({ judged }) => judged)?.message ?? trials.find(({ passed }) => passed === false)?.message ?? null;
+}
+
+/** Whether only the interface differs: values that agree have no mistake that could be looked for. */
+function isOfInterface({ interface: differences, differing, shown }: Ran, outputs: readonly OutputReport[], passed: Passed): boolean {
+  const areEqual = differing === null && shown.length === 0 && outputs.every((output) => output.passed) && Object.values(passed).every(Boolean);
+  return areEqual && differences.some(({ judged }) => judged);
 }
 
 /** Where float16, in which the file computes, does not do: that names the layer, which an output that has become NaN does not. */

@@ -192,8 +192,10 @@ export async function openActual(
       try {
         return adapter.show(await session.run(adapter.feed(feeds)));
       } catch (error) {
-        if (!more || !isModelError(error)) throw error;
-        const problem = `the file has an input more than the source, "${more.name}", and what to feed to it is not known`;
+        if (!isModelError(error)) throw error;
+        const unfit = session.inputs.flatMap((port) => tellUnfit(port, adapter.feed(feeds).get(port.name)) ?? [])[0];
+        const problem = unfit ?? (more && `the file has an input more than the source, "${more.name}", and what to feed to it is not known`);
+        if (!problem) throw error;
         throw new ModelError('engine', problem, { file: target.files.label }, error);
       }
     });
@@ -215,4 +217,19 @@ export async function openActual(
     run: (feeds) => run(feeds),
     close: () => session.close(),
   };
+}
+
+/** Why an input cannot take what the source does, in words; null where its sizes allow it. */
+function tellUnfit({ name, shape }: SessionPort, fed: NdArray | undefined): string | null {
+  // Who does not know a rank states no axes.
+  if (!fed || shape.length === 0) return null;
+  const isFit = shape.length === fed.shape.length && shape.every((size, i) => typeof size !== 'number' || size === fed.shape[i]);
+  if (isFit) return null;
+  const declared = `input "${name}" of the file is [${shape.map((size) => size ?? 'free')}], and the source takes [${fed.shape}]`;
+  const [batch, ...sizes] = shape;
+  if (`${sizes}` === `${fed.shape.slice(1)}`)
+    return `${declared}: the file's batch is fixed to ${batch}. Export it with a free batch, or with one of ${fed.shape[0]}.`;
+  const inOrder = (list: readonly unknown[]) => `${[...list].sort()}`;
+  const isTurned = shape.length === fed.shape.length && inOrder(sizes) === inOrder(fed.shape.slice(1));
+  return `${declared}${isTurned ? ': the axes are in another order' : ''}. The two are not models of one net as they are; what lies between them is to be put into one of them first.`;
 }

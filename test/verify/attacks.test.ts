@@ -290,6 +290,19 @@ describe('what the interface shows', () => {
     expect(await verifyFiles(plain, more)).toMatchObject({ verdict: 'mismatch', interface: [{ kind: 'count', port: 'z' }] });
   });
 
+  it('and no mistake is looked for where that is all', async () => {
+    const report = await attacked(dense, ({ node: nodes, output }) => {
+      nodes!.push({ opType: 'Neg', name: 'more', input: ['y'], output: ['z'], attribute: [] });
+      output!.push({ ...output![0]!, name: 'z' });
+    });
+    expect(report).toMatchObject({ verdict: 'mismatch', interface: [{ kind: 'count' }], outputs: [{ passed: true }], cause: null, notes: [] });
+  });
+
+  it('an input that cannot be fed, with both shapes', async () => {
+    const fed = (shape: (number | string)[]) => verifyFiles(plain, { ...plain, inputs: [port('x', shape)] });
+    await expect(fed([4, 8])).rejects.toThrow('input "x" of the file is [4,8], and the source takes [1,8]: the file\'s batch is fixed to 4');
+  });
+
   it('an output less, which is not compared', async () => {
     const more = { ...plain, nodes: [...plain.nodes, node('Neg', ['x'], ['z'])], outputs: [...plain.outputs, port('z', ['N', 8])] };
     const report = await verifyFiles(more, plain);

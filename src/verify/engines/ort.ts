@@ -33,8 +33,8 @@ export interface OrtBuild {
   explain?(message: string): string | undefined;
 }
 
-/** Errors only: warnings about unused initializers are no news to a user. */
-const LOG_SEVERITY = 3;
+/** Nothing: errors are thrown, and told in our words; warnings about unused initializers are no news to a user. */
+const LOG_SEVERITY = 4;
 
 export function ortEngine(build: OrtBuild): Engine {
   const { name, device, install } = build;

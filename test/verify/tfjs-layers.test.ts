@@ -208,6 +208,16 @@ const CASES: readonly Case[] = [
 
 /** Settings that a backend refuses by itself, or is not let compute; what it has wrong must be among them. */
 const DECLINED: readonly (readonly [entry: Case, backends: readonly string[]])[] = [
+  ...[
+    one('Conv2D', { filters: 2, kernel_size: [1, 2], strides: [2, 2], padding: 'same' }, PICTURE, { kernel: weight([1, 2, 4, 2], 1), bias: weight([2], 2) }),
+    one('DepthwiseConv2D', { kernel_size: [1, 2], strides: [2, 2], padding: 'same' }, PICTURE, {
+      depthwise_kernel: weight([1, 2, 4, 1], 1),
+      bias: weight([4], 2),
+    }),
+    one('SeparableConv2D', { filters: 2, kernel_size: [1, 2], strides: [2, 2], padding: 'same' }, PICTURE, {
+      ...{ depthwise_kernel: weight([1, 2, 4, 1], 1), pointwise_kernel: weight([1, 1, 4, 2], 3), bias: weight([2], 2) },
+    }),
+  ].map((entry) => [entry, ['tfjs-wasm']] as const),
   [one('MaxPooling3D', { pool_size: [2, 3, 2], strides: [2, 2, 2], padding: 'same' }, VOLUME), ['tfjs-wasm']],
   [one('MaxPooling3D', { pool_size: [2, 2, 2], strides: [1, 1, 1], padding: 'valid' }, VOLUME), ['tfjs-wasm']],
   [one('PReLU', { shared_axes: [2] }, PICTURE, { alpha: weight([6, 1, 4], 1) }), ['tfjs-wasm']],

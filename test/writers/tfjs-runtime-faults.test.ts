@@ -1,6 +1,6 @@
 /**
- * Faults of TensorFlow.js's kernels that graph models are written around. Where a test of the first kind fails, the kernel is
- * mended, and what goes around it in `graph-target.ts` can go.
+ * Faults of TensorFlow.js's kernels that are written around. Where a test of the first kind fails, the kernel is mended, and what goes around it
+ * in `graph-target.ts` and `windows.ts` can go.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
@@ -47,6 +47,11 @@ it.each([
     'adds values of seven axes that broadcast into arbitrary numbers',
     () => tf.add(tf.tensor(below(64), [2, 1, 2, 2, 2, 2, 2]), tf.tensor([1, 2], [1, 2, 1, 1, 1, 1, 1])),
   ],
+  [
+    'takes what is none of the picture where the last window ends before it and the other axis is padded',
+    () => tf.conv2d(tf.tensor4d(noise(42), [1, 6, 7, 1]), tf.tensor4d(noise(4), [1, 2, 1, 2]), 2, 'same') as tf.Tensor,
+  ],
+  ['does so channel by channel', () => tf.depthwiseConv2d(tf.tensor4d(noise(84), [1, 6, 7, 2]), tf.tensor4d(noise(4), [1, 2, 2, 1]), 2, 'same') as tf.Tensor],
   ['has the bits of integers in a oneHot of floats', () => tf.oneHot(tf.tensor1d([1, 0, 2], 'int32'), 3, 1, 0, 'float32')],
 ])('the kernel %s', async (_, work) => {
   const [right, wrong] = [await on('cpu', work), await on('wasm', work)];
@@ -78,9 +83,22 @@ it.each([
     'other',
     makeLayer({ name: 'y', op: 'Mul', inputs: ['x'], outputs: ['y'], weights: { operand: weight('operand', [2, 1, 1, 2, 1, 2, 1]) } }),
   ],
+  [
+    'windows that leave out the end of a picture',
+    [1, 2, 6, 7],
+    'nchw',
+    makeLayer({
+      name: 'y',
+      op: 'Conv',
+      inputs: ['x'],
+      outputs: ['y'],
+      attributes: { strides: [2, 2], pads: [0, 0, 0, 1] },
+      weights: { kernel: weight('kernel', [3, 2, 1, 2]) },
+    }),
+  ],
 ] as const)('what is written for %s is right on both backends', async (_, shape, layout, layer) => {
   const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape, layout };
-  const sizes = layer.op === 'MaxPool' ? [1, 2, 3, 4, 5] : shape;
+  const sizes = layer.op === 'Conv' ? [1, 3, 3, 4] : shape;
   const map: LayerMap = { ...emptyMap, inputs: [port], outputs: [{ ...port, name: 'y', value: 'y', shape: sizes }], layers: [layer] };
   const sink = memorySink();
   await tfjsGraph.write(map, sink, 'model.json', { dtype: 'source', layout: 'source', metadata: async () => ({}) });

@@ -356,11 +356,26 @@ function check(name: string, className: string, config: Json, { fusing }: Settin
 
 /** What TensorFlow.js's WebAssembly kernels (4.22) compute wrongly and its others do not. */
 function checkWasm(name: string, className: string, config: Json): void {
+  if (/^(Depthwise|Separable)?Conv2D$/.test(className) && config.padding === 'same' && skips(config.kernel_size, config.strides))
+    throw declined(name, SKIPPING);
   if (className === 'MaxPooling3D') throw declined(name, 'looks for maxima in a volume, where the WebAssembly kernel finds none below zero');
   const shared = (config.shared_axes ?? []) as readonly number[];
   // Slopes are repeated from the last axis on, wherever their shape puts them.
   if (className === 'PReLU' && shared.some((axis) => axis > shared.length))
     throw declined(name, 'shares slopes along an inner axis, which the WebAssembly kernel has wrong');
+}
+
+/** What a layer does that the WebAssembly kernels for convolutions (4.22) have wrong. */
+export const SKIPPING = 'pads a convolution whose window is smaller than its step, which the WebAssembly kernels have wrong';
+
+/**
+ * Whether windows of a picture may leave out its end along one axis and have a margin along the other: with SAME padding the WebAssembly
+ * kernels take what is none of the picture then.
+ */
+export function skips(kernel: unknown, strides: unknown): boolean {
+  const both = (value: unknown) => (Array.isArray(value) ? value : [value ?? 1, value ?? 1]) as readonly number[];
+  const [size, step] = [both(kernel), both(strides)];
+  return step.some((one, axis) => one > size[axis]!) && size.some((one) => one > 1);
 }
 
 /** Keras 3 writes a call as args and kwargs; earlier versions as [layer, call, tensor, kwargs]. */

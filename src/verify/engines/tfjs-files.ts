@@ -18,6 +18,7 @@ export interface TopologyNode {
   readonly name: string;
   readonly op: string;
   readonly input?: readonly string[];
+  readonly attr?: Readonly<Record<string, { readonly s?: string; readonly list?: { readonly i?: readonly (string | number)[] } } | undefined>>;
 }
 
 export interface TfjsFiles {

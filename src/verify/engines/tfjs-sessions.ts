@@ -11,7 +11,7 @@ export type Core = typeof import('@tensorflow/tfjs-core');
 export type LayersApi = typeof import('@tensorflow/tfjs-layers');
 export type ConverterApi = typeof import('@tensorflow/tfjs-converter');
 export type LayersModel = import('@tensorflow/tfjs-layers').LayersModel;
-type GraphModel = import('@tensorflow/tfjs-converter').GraphModel;
+export type GraphModel = import('@tensorflow/tfjs-converter').GraphModel;
 type SymbolicTensor = import('@tensorflow/tfjs-layers').SymbolicTensor;
 type Tensor = import('@tensorflow/tfjs-core').Tensor;
 

@@ -6,10 +6,10 @@ import { closingOnError } from '../../bytes/closing.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session } from '../engine.js';
 import { fromCompanion, requireScripts } from './companion.js';
-import { type EndNames, endNamesOf, toTfjsConfig } from './tfjs-config.js';
-import { tfjsFiles } from './tfjs-files.js';
+import { type EndNames, endNamesOf, SKIPPING, skips, toTfjsConfig } from './tfjs-config.js';
+import { type TopologyNode, tfjsFiles } from './tfjs-files.js';
 import { readOriginal } from './tfjs-original.js';
-import { type ConverterApi, type Core, graphSession, type LayersApi, type LayersModel, layersSession } from './tfjs-sessions.js';
+import { type ConverterApi, type Core, type GraphModel, graphSession, type LayersApi, type LayersModel, layersSession } from './tfjs-sessions.js';
 import { keepLargeMatrices } from './tfjs-wasm-products.js';
 
 export interface Tfjs {
@@ -125,23 +125,46 @@ async function openModel({ core, layers, converter }: Tfjs, model: EngineModel):
   const backend = core.getBackend();
   const files = await tfjsFiles(model.files);
   if (files.kind === 'graph') {
-    if (backend === 'wasm' && files.nodes.some(({ op }) => op === 'MaxPool3D')) throw wrongInWasm(model);
+    if (backend === 'wasm' && files.nodes.some(({ op }) => op === 'MaxPool3D')) throw wrongInWasm(model, IN_A_VOLUME);
     const net = await loadedOnCpu(core, () => converter.loadGraphModel(files.handler(core)));
-    return disposingOnError(net, () => graphSession(core, net, files.nodes, inner));
+    return disposingOnError(net, () => {
+      if (backend === 'wasm' && files.nodes.some((node) => isSkipping(node, net))) throw wrongInWasm(model, SKIPPING);
+      return graphSession(core, net, files.nodes, inner);
+    });
   }
   const { net, names } = await loadedOnCpu(core, async () =>
     files.kind === 'layers' ? { net: await layers.loadLayersModel(files.handler(core)), names: undefined } : loadOriginal(core, layers, model, backend),
   );
   return disposingOnError(net, () => {
-    if (backend === 'wasm' && net.layers.some((layer) => layer.getClassName() === 'MaxPooling3D')) throw wrongInWasm(model);
+    if (backend === 'wasm') checkLayers(net, model);
     return layersSession(core, layers, net, inner, names);
   });
 }
 
-/** The kernel of WebAssembly for MaxPool3D (4.22) starts from zero: right files would be called wrong. */
-function wrongInWasm({ files }: EngineModel): ModelError {
-  const problem = 'it looks for maxima in a volume, where the WebAssembly kernel finds none below zero. TensorFlow.js in JavaScript does: --engine tfjs-cpu.';
-  return new ModelError('engine', problem, { file: files.label });
+/** The kernel of WebAssembly for MaxPool3D (4.22) starts from zero. */
+const IN_A_VOLUME = 'looks for maxima in a volume, where the WebAssembly kernel finds none below zero';
+
+/** Right files would be called wrong. */
+function wrongInWasm({ files }: EngineModel, problem: string): ModelError {
+  return new ModelError('engine', `it ${problem}. TensorFlow.js in JavaScript does not: --engine tfjs-cpu.`, { file: files.label });
+}
+
+function checkLayers(net: LayersModel, model: EngineModel): void {
+  for (const layer of net.layers) {
+    if (layer.getClassName() === 'MaxPooling3D') throw wrongInWasm(model, IN_A_VOLUME);
+    if (!/^(Depthwise|Separable)?Conv2D$/.test(layer.getClassName())) continue;
+    const { padding, kernelSize, strides } = layer.getConfig();
+    if (padding === 'same' && skips(kernelSize, strides)) throw wrongInWasm(model, SKIPPING);
+  }
+}
+
+/** 'SAME' in base64, as JSON has the bytes of a string. */
+const SAME = 'U0FNRQ==';
+
+function isSkipping({ op, input, attr }: TopologyNode, { weights }: GraphModel): boolean {
+  if (!/^(_?Fused)?(Conv2D|DepthwiseConv2dNative)$/.test(op) || attr?.padding?.s !== SAME) return false;
+  const kernel = weights[input?.[1]?.replace(/:0$/, '') ?? '']?.[0];
+  return kernel !== undefined && skips(kernel.shape.slice(0, 2), attr.strides?.list?.i?.slice(1, 3).map(Number));
 }
 
 function disposingOnError<T>(net: { dispose(): unknown }, make: () => T): Promise<T> {

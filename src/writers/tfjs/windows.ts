@@ -51,7 +51,7 @@ const VALID: Padding = { padding: 'valid', margins: null };
 
 /** @param asNumbers whether the margins must be added before */
 export function convolutionPadding(layer: Layer, axes: readonly WindowAxis[], asNumbers: boolean): Padding {
-  const inNumbers = asNumbers || isShifted(axes);
+  const inNumbers = asNumbers || isShifted(axes) || isMisread(axes);
   const mode = layer.attributes.auto_pad;
   if (mode === 'VALID') return VALID;
   const same = axes.map(sameMargin);
@@ -84,8 +84,19 @@ function givesSame({ size, extent, stride }: WindowAxis, margin: readonly [numbe
  * what it should leave out behind.
  */
 function isShifted(axes: readonly WindowAxis[]): boolean {
-  const isShort = ({ size, extent, stride }: WindowAxis) => (size === null ? stride > extent : (Math.ceil(size / stride) - 1) * stride + extent < size);
-  return axes.length === 3 && axes.some(isShort);
+  return axes.length === 3 && axes.some((axis) => (axis.size === null ? axis.stride > axis.extent : endsBefore(axis)));
+}
+
+/**
+ * Whether the WebAssembly kernels for convolutions of pictures (4.22) would take what is none of the picture: with SAME, where the last
+ * window ends before the picture does along one axis, and the other has a margin.
+ */
+function isMisread(axes: readonly WindowAxis[]): boolean {
+  return axes.length === 2 && axes.some(endsBefore) && axes.some((axis) => sameMargin(axis)?.some((amount) => amount > 0));
+}
+
+function endsBefore({ size, extent, stride }: WindowAxis): boolean {
+  return size !== null && (Math.ceil(size / stride) - 1) * stride + extent < size;
 }
 
 export function withChannels(margins: Margins): Margins {

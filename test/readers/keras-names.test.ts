@@ -1,4 +1,5 @@
 /** Weights find their layers as in Keras, and outputs their names, however models are nested, shared and saved. */
+import { strToU8, unzipSync, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { isModelError } from '../../src/errors.js';
@@ -171,6 +172,18 @@ describe('an archive', () => {
   ])('%s', async (_, path) => {
     const tree = Object.fromEntries(variables.map((own, i) => [path(i), own]));
     const { results } = await predict('model.keras', { 'model.keras': await kerasArchive(chain(), tree) });
+    expectRows(results.get('c'), expected());
+  });
+
+  test('whose weights lie where those of an HDF5 file with a user block would', async () => {
+    const tree = Object.fromEntries(variables.map((own, i) => [`layers/dense${i === 0 ? '' : `_${i}`}`, own]));
+    const members = unzipSync(await kerasArchive(chain(), tree));
+    const stored = (pad: string) => zipSync({ 'metadata.json': strToU8(`{"keras_version":"3.5.0","pad":"${pad}"}`), ...without(members) }, { level: 0 });
+    const without = ({ 'metadata.json': _, ...others }: typeof members) => others;
+    const place = Buffer.from(stored('')).indexOf('\x89HDF', 0, 'latin1');
+    const archive = stored('.'.repeat(4096 - place));
+    expect(Buffer.from(archive).indexOf('\x89HDF', 0, 'latin1')).toBe(4096);
+    const { results } = await predict('model.keras', { 'model.keras': archive });
     expectRows(results.get('c'), expected());
   });
 

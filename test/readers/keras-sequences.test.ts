@@ -240,9 +240,9 @@ describe('TimeDistributed', () => {
 describe('EinsumDense', () => {
   const kernel = weight([3, 2, 5], 8);
 
-  test('makes several axes of one', async () => {
+  test.each([[[null, 2, 5]], [[null, 2, 5, 9]]])('makes several axes of one (%j)', async (output_shape) => {
     const bias = weight([2, 5], 9);
-    const config = { equation: 'abc,cde->abde', output_shape: [null, 2, 5], bias_axes: 'de', activation: 'relu' };
+    const config = { equation: 'abc,cde->abde', output_shape, bias_axes: 'de', activation: 'relu' };
     const actual = await predictSequence(X, [['EinsumDense', config]], { weights: { einsumdense: { 'kernel:0': kernel, 'bias:0': bias } } });
     expectClose(
       actual,

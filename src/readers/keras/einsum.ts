@@ -46,9 +46,12 @@ function spelled(from: string, to: string, rank: number, scope: Scope): { from: 
 function addStatedSizes(sizes: Map<string, Dim>, to: string, stated: unknown): void {
   const list = typeof stated === 'number' ? [stated] : Array.isArray(stated) ? stated : [];
   const letters = to.replace('...', '');
-  const own = to.includes('...') ? letters : letters.slice(1);
+  const hasMore = to.includes('...');
+  const own = hasMore ? letters : letters.slice(1);
+  // Sizes beyond the last letter are passed over, as by Keras.
+  const first = hasMore ? own.length - list.length : 0;
   list.forEach((size, i) => {
-    const letter = own[own.length - list.length + i];
+    const letter = own[first + i];
     if (typeof size === 'number' && letter !== undefined && !sizes.has(letter)) sizes.set(letter, size);
   });
 }

@@ -493,6 +493,26 @@ describe('TensorFlow nodes', () => {
     expect(await made(folded, [Array.from({ length: 24 }, (_, i) => i)])).toEqual([sums]);
   });
 
+  it('Unique gives each kind once, in the order of the first ones, and MatrixDeterminant what its name says', async () => {
+    const x = [3, -1, 3, 2, -1, 5];
+    const graph = (op: string, output: string, more: SmallGraph['weights'] = {}): SmallGraph => ({
+      nodes: [
+        placeholder('x', [6]),
+        { name: 'u', op, input: ['x', ...Object.keys(more)], attr: { ...T, out_idx: int32 } },
+        { name: 'y', op: 'Identity', input: [output], attr: T },
+      ],
+      weights: more,
+      inputs: ['x'],
+      outputs: ['y'],
+    });
+    expect(await made(graph('Unique', 'u'), [x])).toEqual([[3, -1, 2, 5]]);
+    expect(await made(graph('Unique', 'u:1'), [x])).toEqual([[0, 1, 0, 2, 1, 3]]);
+    expect(await made(graph('UniqueWithCounts', 'u:2'), [x])).toEqual([[2, 2, 1, 1]]);
+    expect(await made(graph('UniqueV2', 'u:1', { axis: whole(0) }), [x])).toEqual([[0, 1, 0, 2, 1, 3]]);
+    const [[first, second] = []] = await made(one('MatrixDeterminant', [2, 2, 2], {}, {}), [[1, 2, 3, 4, 0, 2, 2, 5]]);
+    expect([first, second].map((value) => Number(value!.toFixed(4)))).toEqual([-2, -4]);
+  });
+
   it('rows are combined by the segments that they are in, and bounds are counted', async () => {
     const x = [1, -2, 3, 4, 5, -6];
     const sorted = (op: string) => made(one(op, [3, 2], { Tindices: int32 }, { ids: whole(0, 0, 2) }), [x]);

@@ -206,3 +206,17 @@ it('what is changed through a part that may be a copy cannot be read of the whol
   const body = ['_0 = torch.clone(x)', '_1 = torch.reshape(torch.select(_0, 1, 0), [4])', '_2 = torch.add_(_1, 1)', 'return _0'];
   await expect(openModel(netOf(body), { inputShape: [1, 3, 4] }).then((model) => model.map())).rejects.toThrow(/may or may not share its memory/);
 });
+
+it('det is the determinant of each matrix, and nonzero has a row for each element that is not zero', async () => {
+  const run = async (body: readonly string[]) => {
+    const map = await (await openModel(netOf(body), { inputShape: [2, 2, 2] })).map();
+    return (await runLayers(map, [{ shape: [2, 2, 2], data: Float64Array.of(1, 2, 3, 4, 0, 2, 2, 5) }], () => {}))[0]!;
+  };
+  const determinants = Array.from((await run(['return torch.det(x)'])).data, Number);
+  expect(determinants.map((value) => Number(value.toFixed(9)))).toEqual([-2, -4]);
+  const places = await run(['return torch.nonzero(torch.gt(x, 3.5))']);
+  expect([places.shape, Array.from(places.data, Number)]).toEqual([
+    [2, 3],
+    [0, 1, 1, 1, 1, 1],
+  ]);
+});

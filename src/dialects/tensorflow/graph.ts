@@ -118,6 +118,7 @@ const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
   Unique: ['y', 'idx'],
   UniqueV2: ['y', 'idx'],
   UniqueWithCounts: ['y', 'idx', 'count'],
+  UniqueWithCountsV2: ['y', 'idx', 'count'],
   Switch: ['output_false', 'output_true'],
   Merge: ['output', 'value_index'],
   FusedBatchNorm: ['y', 'batch_mean', 'batch_variance', 'reserve_space_1', 'reserve_space_2'],

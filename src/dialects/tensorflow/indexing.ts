@@ -267,6 +267,18 @@ function largest(operation: TfOperation, count: readonly number[]): readonly Val
   return [values!, operation.add('Cast', [places!], { to: 'int32' }, `${operation.name}/indices`)];
 }
 
+/** What there is of each kind, in the order of the first ones, and of which kind each element is. */
+const kinds =
+  (isCounted: boolean): TfRule =>
+  (operation) => {
+    const dtype = operation.dtype('out_idx') ?? 'int32';
+    const along = operation.node.op.endsWith('V2') ? operation.known(1, 'axis') : [];
+    const axis = along[0] === undefined ? {} : { axis: along[0] };
+    const [values, , places, counts] = operation.many('Unique', [operation.input(0)], { sorted: 0, ...axis }, 4);
+    const cast = (value: Value, what: string) => operation.add('Cast', [value], { to: dtype }, `${operation.name}/${what}`);
+    return [values!, cast(places!, 'idx'), ...(isCounted ? [cast(counts!, 'count')] : [])];
+  };
+
 /** Below every score. */
 const LEAST_SCORE = -3.4e38;
 
@@ -333,6 +345,7 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   ReverseSequence: reverseSequence,
   Roll: roll,
   MatrixBandPart: matrixBand,
+  MatrixDeterminant: (operation) => operation.add('Det', [operation.input(0)]),
   MatrixDiag: matrixOf,
   MatrixDiagV2: matrixOf,
   MatrixDiagV3: matrixOf,
@@ -350,6 +363,10 @@ export const indexing: Readonly<Record<string, TfRule>> = {
   ArgMin: argument('ArgMin'),
   Where: (operation) => operation.add('Transpose', [operation.before('NonZero', [operation.input(0)])], { perm: [1, 0] }),
   OneHot: oneHot,
+  Unique: kinds(false),
+  UniqueV2: kinds(false),
+  UniqueWithCounts: kinds(true),
+  UniqueWithCountsV2: kinds(true),
   TopK: (operation) => largest(operation, [operation.number('k', 0)]),
   TopKV2: (operation) => largest(operation, operation.known(1, 'count')),
   CombinedNonMaxSuppression: combinedSuppression,

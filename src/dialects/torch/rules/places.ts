@@ -235,4 +235,6 @@ export const places: Rules = {
   _index_put_impl: indexPut,
   take_along_dim: takeAlong,
   rot90: rotate,
+  // A row for each element that is not zero.
+  nonzero: rule('self', (call) => call.transposed(call.add('NonZero', [call.tensor('self')], {}, 'places'), 0, 1)),
 };

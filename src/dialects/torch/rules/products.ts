@@ -184,6 +184,8 @@ const encoderLayer = rule(
   },
 );
 
+const determinant = (name: string): Rule => rule(name, (call) => call.add('Det', [call.tensor(name)]));
+
 export const products: Rules = {
   linear,
   addmm,
@@ -199,6 +201,12 @@ export const products: Rules = {
   dot: matmul('self', 'tensor'),
   vdot: matmul('self', 'other'),
   einsum,
+  det: determinant('self'),
+  linalg_det: determinant('A'),
+  _linalg_det: rule('A', (call) => {
+    const made = new TensorItem(determinant('A').run(call) as Value);
+    return new List([made, call.unknown('its decomposition'), call.unknown('its pivots')]);
+  }),
   scaled_dot_product_attention: attention,
   _scaled_dot_product_flash_attention_for_cpu: fusedAttention('query, key, value, dropout_p=0, is_causal=False, attn_mask=None, scale=None', 'attn_mask'),
   _scaled_dot_product_flash_attention: fusedAttention('query, key, value, dropout_p=0, is_causal=False, return_debug_mask=False, scale=None', null),

@@ -1,7 +1,7 @@
 /** TensorFlow.js models of other people, models that were written here, and manifests that lie. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { memorySink } from '../../src/bytes/byte-sink.js';
+import { concatBytes, memorySink } from '../../src/bytes/byte-sink.js';
 import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
 import { isModelError, type ModelErrorKind } from '../../src/errors.js';
@@ -133,6 +133,9 @@ const LIES: Readonly<Record<string, readonly [(model: Small) => unknown, ModelEr
   'a quantisation that is none': [(model) => void Object.assign(kernel(model), { quantization: 'uint8' }), 'unsupported'],
   'half precision for whole numbers': [(model) => void Object.assign(kernel(model), { dtype: 'int32', quantization: { dtype: 'float16' } }), 'malformed'],
   'a weight that stands there twice': [(model) => void Object.assign(kernel(model), { name: 'd/bias' }), 'malformed'],
+  'a weight of which something unknown is said': [(model) => void Object.assign(kernel(model), { cipher: 'aes' }), 'unsupported'],
+  'codes of which something unknown is said': [(model) => void Object.assign(kernel(model), { quantization: { dtype: 'float16', block: 32 } }), 'unsupported'],
+  'a weight of a group that is not known': [(model) => void Object.assign(kernel(model), { group: 'lora' }), 'unsupported'],
   'a weight without a name': [(model) => void delete kernel(model).name, 'malformed'],
   'a weight of no layer': [(model) => void Object.assign(kernel(model), { name: 'e/kernel' }), 'malformed'],
   'strings that reach beyond the file': [(model) => void Object.assign(kernel(model), { dtype: 'string' }), 'malformed'],
@@ -161,6 +164,15 @@ describe('a manifest', () => {
       { 'a.bin': Uint8Array.of(0, 1, 2), 'b.bin': Uint8Array.of(255, 1, 0, 0, 1) },
     );
     expect(await readAll(quantised)).toEqual(['d/kernel -1,-0.5,0,126.5', 'd/bias 5,515']);
+  });
+
+  it('may hold what an optimizer goes on with, which is left out and told', async () => {
+    const momentum = { name: 'Adam/d/kernel/m', shape: [1], dtype: 'float32', group: 'optimizer' };
+    const files = () => small((model) => void group(model).weights.push(momentum), { ...SHARDS, 'b.bin': concatBytes([SHARDS['b.bin'], new Uint8Array(4)]) });
+    expect(await readAll(files())).toEqual(['d/kernel 1,2,3,4', 'd/bias 5,6']);
+    expect((await openModel(files())).warnings).toMatchObject([
+      { code: 'checkpoint-part-ignored', message: expect.stringContaining('1 weights are the optimizer') },
+    ]);
   });
 
   it.each(Object.keys(LIES))('with %s is refused', async (title) => {

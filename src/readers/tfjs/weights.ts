@@ -34,6 +34,9 @@ export interface ManifestWeights {
 const DTYPES: Readonly<Record<string, DType>> = { float32: 'float32', int32: 'int32', bool: 'bool', complex64: 'complex64' };
 const CODES = ['uint8', 'uint16', 'float16'] as const;
 type Code = (typeof CODES)[number];
+/** What the manifest may say of a weight, and of how it is stored; `group` sets apart what belongs to an optimiser. */
+const SETTINGS: ReadonlySet<string> = new Set(['name', 'shape', 'dtype', 'group', 'quantization']);
+const STORED_SETTINGS: ReadonlySet<string> = new Set(['dtype', 'scale', 'min', 'original_dtype']);
 /** A string tensor's elements have their length before them. */
 const STRING_LENGTH_BYTES = 4;
 /** Strings are found by walking over them; the vocabularies that graphs carry have some ten thousand. */
@@ -51,6 +54,7 @@ export async function readManifest(files: FileSet, { file, manifest }: ModelJson
   const names = new Set<string>();
   const shards = new Set<string>();
   const warnings: Notice[] = [];
+  let ofOptimizer = 0;
   for (const [i, group] of manifest.entries()) {
     const { paths, weights: entries } = isObject(group) ? group : ({} as Json);
     if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string') || !Array.isArray(entries))
@@ -72,6 +76,7 @@ export async function readManifest(files: FileSet, { file, manifest }: ModelJson
         throw new ModelError('malformed', problem, { file, tensor: spec.name });
       }
       if (spec.dtype === 'string') warnings.push({ code: 'not-listed', message: `${spec.name} holds strings, which are no weights, and is not listed` });
+      else if (spec.isOptimizers) ofOptimizer++;
       else weights.push(openWeight(spec, spec.dtype, sliceSource(source, at, at + byteLength), { file: placeName(paths, file), offset: at }));
       at += byteLength;
     }
@@ -80,6 +85,8 @@ export async function readManifest(files: FileSet, { file, manifest }: ModelJson
       throw new ModelError('malformed', problem, { file });
     }
   }
+  if (ofOptimizer > 0)
+    warnings.push({ code: 'checkpoint-part-ignored', message: `${ofOptimizer} weights are the optimizer's, for training alone, and were left out` });
   return { weights, files: [...shards], warnings };
 }
 
@@ -91,12 +98,19 @@ interface WeightSpec {
   readonly code: Code | null;
   readonly scale: number;
   readonly min: number;
+  /** Whether it is there to go on training with. */
+  readonly isOptimizers: boolean;
 }
 
 function parseEntry(entry: unknown, group: number, file: string): WeightSpec {
-  const { name, shape, dtype, quantization } = isObject(entry) ? entry : ({} as Json);
+  const json = isObject(entry) ? entry : ({} as Json);
+  const { name, shape, dtype, group: kind, quantization } = json;
   if (typeof name !== 'string' || name === '') throw new ModelError('malformed', `a weight of group ${group} has no name`, { file });
   const place = { file, tensor: name };
+  checkSettings(json, SETTINGS, place);
+  if (kind !== undefined && kind !== 'model' && kind !== 'optimizer')
+    throw new ModelError('unsupported', `it is of the group ${JSON.stringify(kind).slice(0, 40)}; TensorFlow.js has model and optimizer`, place);
+  const isOptimizers = kind === 'optimizer';
   if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every((size) => Number.isSafeInteger(size) && size >= 0))
     throw new ModelError('malformed', `its shape is ${JSON.stringify(shape)?.slice(0, 80) ?? 'missing'}, expected a list of sizes`, place);
   const known = dtype === 'string' ? 'string' : typeof dtype === 'string' && Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype]! : null;
@@ -106,8 +120,10 @@ function parseEntry(entry: unknown, group: number, file: string): WeightSpec {
       `its dtype is ${JSON.stringify(dtype)?.slice(0, 40) ?? 'missing'}; TensorFlow.js has ${Object.keys(DTYPES).join(', ')}`,
       place,
     );
-  if (quantization === undefined || quantization === null) return { name, shape, dtype: known, code: null, scale: 1, min: 0 };
-  const { dtype: stored, scale, min } = isObject(quantization) ? quantization : ({} as Json);
+  if (quantization === undefined || quantization === null) return { name, shape, dtype: known, code: null, scale: 1, min: 0, isOptimizers };
+  const how = isObject(quantization) ? quantization : ({} as Json);
+  checkSettings(how, STORED_SETTINGS, place);
+  const { dtype: stored, scale, min } = how;
   const code = CODES.find((candidate) => candidate === stored);
   if (!code)
     throw new ModelError(
@@ -117,11 +133,22 @@ function parseEntry(entry: unknown, group: number, file: string): WeightSpec {
     );
   if (code === 'float16') {
     if (known !== 'float32') throw new ModelError('malformed', `a ${known} weight is stored in float16, which only float32 weights are`, place);
-    return { name, shape, dtype: known, code, scale: 1, min: 0 };
+    return { name, shape, dtype: known, code, scale: 1, min: 0, isOptimizers };
   }
   if (known !== 'float32' && known !== 'int32') throw new ModelError('malformed', `a ${known} weight is quantised as ${code}`, place);
   if (typeof scale !== 'number' || typeof min !== 'number') throw new ModelError('malformed', `it is quantised as ${code} without scale and min`, place);
-  return { name, shape, dtype: known, code, scale, min };
+  return { name, shape, dtype: known, code, scale, min, isOptimizers };
+}
+
+/** What TensorFlow.js would pass over may still have been done to the bytes. */
+function checkSettings(json: Json, known: ReadonlySet<string>, place: { file: string; tensor: string }): void {
+  const [name, value] = Object.entries(json).find(([key]) => !known.has(key)) ?? [];
+  if (name === undefined) return;
+  throw new ModelError(
+    'unsupported',
+    `the weightsManifest says something of it that is not known: ${JSON.stringify(name)} is ${JSON.stringify(value)?.slice(0, 40)}`,
+    place,
+  );
 }
 
 function byteLengthOf({ name, shape, dtype, code }: WeightSpec, file: string): number {

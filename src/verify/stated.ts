@@ -1,7 +1,7 @@
 /**
  * Activations where no input reaches them. A ReLU6 in the place of a ReLU, deep in a net whose values stay small, shows in no output; but the file says
  * what stands there. What it states in the place of each activation is held to the source's on a ramp of numbers, far beyond what flows in the net.
- * So is the epsilon of each normalisation, which shows nothing beside variances that are large, and decides all where one is small; and what is done
+ * So is the epsilon of each normalisation, be it one layer of the file or several, which shows nothing beside variances that are large, and decides all where one is small; and what is done
  * with one number, such as an epsilon that is added in a layer of its own, on numbers of that one's size.
  */
 import { isModelError } from '../errors.js';
@@ -53,7 +53,7 @@ export interface StatedOtherwise {
  * @param isNarrowed whether the file's constants may be the source's, rounded
  */
 export async function tryStated({ map, target, written }: Subject, isNarrowed: boolean): Promise<StatedOtherwise | null> {
-  // A number that was rounded with the weights is another one of its own size.
+  // A number that was rounded with the weights is another one of its own size, and an epsilon that stands as a weight.
   const functions = map.layers.filter((layer) => isSingleActivation(layer) || (!isNarrowed && isWithNumber(layer)));
   if (!written || (functions.length === 0 && !map.layers.some(({ attributes }) => 'epsilon' in attributes))) return null;
   // In a file that has some of the names only, a function may be spread over others of its layers.
@@ -82,14 +82,14 @@ export async function tryStated({ map, target, written }: Subject, isNarrowed: b
       cause: reportOf(findings, layer.name, { by: 'values', side: 'file' }),
     };
   }
-  return otherEpsilon(map, written, stated);
+  return otherEpsilon(map, written, stated, isNarrowed);
 }
 
-async function otherEpsilon({ layers }: LayerMap, written: WrittenModel, stated: Stated): Promise<StatedOtherwise | null> {
+async function otherEpsilon({ layers }: LayerMap, written: WrittenModel, stated: Stated, isNarrowed: boolean): Promise<StatedOtherwise | null> {
   for (const layer of layers) {
     const [wanted, own] = [layer.attributes.epsilon, stated.alone(layer)];
-    const found = own?.op === layer.op ? own.attributes.epsilon : undefined;
-    if (typeof wanted !== 'number' || typeof found !== 'number' || Math.abs(found - wanted) <= SAME_EPSILON * Math.max(found, wanted)) continue;
+    const found = own?.op === layer.op ? own.attributes.epsilon : isNarrowed ? undefined : await addedBeforeRoot(stated.group(layer));
+    if (typeof wanted !== 'number' || typeof found !== 'number' || Math.abs(found - wanted) <= SAME_EPSILON * Math.max(Math.abs(found), wanted)) continue;
     // Where the variance is another one as well, the two may make up for each other.
     const { variance } = layer.weights;
     const stored = variance && written.weight(layer, 'variance');
@@ -112,6 +112,15 @@ async function otherEpsilon({ layers }: LayerMap, written: WrittenModel, stated:
     };
   }
   return null;
+}
+
+/** The one number that several layers, which stand for a normalisation, add to what they take the root of. */
+async function addedBeforeRoot(group: readonly Layer[]): Promise<number | undefined> {
+  const rooted = new Set(group.filter(({ op }) => op === 'Sqrt' || op === 'Pow').map(({ inputs }) => inputs[0]));
+  const [found, ...more] = group.filter((layer) => isWithNumber(layer) && rooted.has(layer.outputs[0]));
+  if (!found || more.length > 0 || (found.op !== 'Add' && found.op !== 'Sub')) return undefined;
+  const number = await numberOf(found);
+  return found.op === 'Add' ? number : -number;
 }
 
 /** Activations of the file that follow one another are looked at together; where others are among them, names alone do not tell what stands for which. */

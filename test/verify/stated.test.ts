@@ -166,3 +166,19 @@ it('another epsilon beside large variances, and no right file of any format', as
   const report = await verifyWrittenMap(map, { 'net.onnx': wrong });
   expect(report).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'norm' }, cause: { layer: 'norm', explainedBy: [{ kind: 'epsilon' }] } });
 });
+
+it.each([
+  ['LayerNormalization', { axis: -1, epsilon: 1e-6 }, 4],
+  ['RMSNormalization', { axis: -1, epsilon: 1e-6 }, 4],
+  ['InstanceNormalization', { epsilon: 1e-6 }, 3],
+] as const)('another epsilon of a %s, which is several nodes in the file', async (op, attributes: Readonly<Record<string, number>>, size) => {
+  const weights = { scale: tensor('s', [size]), ...(op === 'RMSNormalization' ? {} : { bias: tensor('o', [size]) }) };
+  const scaled = { name: 'scaled', op: 'Mul', inputs: ['x'], outputs: ['b'], weights: { operand: tensor('by', [], [100]) } };
+  const map = mapOf([scaled, { name: 'norm', op, inputs: ['b'], outputs: ['y'], attributes, weights }], [port('x', 3)], [port('y', 3)]);
+  const right = await written(map, 'tfjs-graph');
+  expect((await verifyWrittenMap(map, right, {}, 'tfjs-graph')).verdict).toBe('match');
+  const [epsilon] = /norm\/number[^"]*/.exec(new TextDecoder().decode(right['model.json'])) ?? [];
+  const wrong = editTfjs(right, ({ values }) => void values(epsilon!).fill(1.3e-6));
+  const report = await verifyWrittenMap(map, wrong, {}, 'tfjs-graph');
+  expect(report).toMatchObject({ verdict: 'mismatch', firstDifference: { layer: 'norm' }, cause: { explainedBy: [{ kind: 'epsilon' }] } });
+});

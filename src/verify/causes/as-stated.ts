@@ -26,6 +26,8 @@ export interface Stated {
    * them that stand in the place of none. Empty where they lie otherwise.
    */
   chain(layer: Layer): readonly Layer[];
+  /** All of the file's layers in the place of one of the source. */
+  group(layer: Layer): readonly Layer[];
   /** A weight of the file's layer of the very name and operator: several of ours may stand for one node of the file, as those of a recurrent layer do. */
   weight(layer: Layer, role: string): WrittenWeight | undefined;
   /** Layers of the source that the file's layer reads, at once or through what the source has not. */
@@ -101,6 +103,7 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
 
   return {
     alone,
+    group: (layer) => groups.get(layer.name) ?? [],
     weight(layer, role) {
       const own = alone(layer);
       const tensor = own?.op === layer.op ? own.weights[role] : undefined;

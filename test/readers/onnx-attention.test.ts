@@ -45,6 +45,30 @@ const FLAT = { q: [1, 3, 24], k: [1, 5, 12], v: [1, 5, 12] } as const;
 const NUMBERS = { q_num_heads: intAttribute(4), kv_num_heads: intAttribute(2) };
 
 describe('Attention', () => {
+  // No runtime has windows yet.
+  it.each([
+    ['around its own', { left_window_size: intAttribute(1), right_window_size: intAttribute(2) }, (ahead: number) => ahead >= -1 && ahead <= 2],
+    [
+      'before its own',
+      { left_window_size: intAttribute(1), right_window_size: intAttribute(2), is_causal: intAttribute(1) },
+      (ahead: number) => ahead >= -1 && ahead <= 0,
+    ],
+  ] as const)('that looks at a few places %s is one under a mask', async (_, window, isSeen) => {
+    const inputs = Object.entries(HEADS);
+    const places = Array.from({ length: 15 }, (__, i) => Number(isSeen((i % 5) - Math.floor(i / 5))));
+    const masked = { nodes: [node('Attention', ['q', 'k', 'v', 'mask'], ['y'])], tensors: [numbersTensor('mask', 'bool', [3, 5], places, ORIGIN)], inputs };
+    const [found, wanted] = await Promise.all(
+      [{ nodes: [node('Attention', ['q', 'k', 'v'], ['y'], window)], inputs }, masked].map(async (graph) => {
+        const map = await mapOf(graph, 25);
+        expect(map.layers.filter(({ foreign }) => foreign)).toEqual([]);
+        const feeds = feedsOf(HEADS);
+        const made = await (await referenceSession(map)).run(new Map(map.inputs.map(({ name }, i) => [name, feeds[i]!])));
+        return Array.from([...made.values()][0]!.data, Number);
+      }),
+    );
+    expect(found).toEqual(wanted);
+  });
+
   const cases: readonly (readonly [string, Shapes, Record<string, OnnxAttribute>, (readonly string[])?])[] = [
     ['of heads', HEADS, {}],
     ['with a scale, softly capped', HEADS, { scale: float(2), softcap: float(1.5) }],

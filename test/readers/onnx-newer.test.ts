@@ -177,6 +177,12 @@ const CASES: Readonly<Record<string, Case>> = {
     values: [3, 1, -2, 5, 3, 1, -2, 4],
     declined: 'the operator Unique has no translation',
   },
+  'a gate by the first input': {
+    graph: { nodes: [node('SwiGLU', ['x', 'x'], ['y'], { alpha: { type: 'float', value: 0.5 } })], inputs: vector(3) },
+    opset: 28,
+    values: [1, -2, 3],
+    expected: [1, -2, 3].map((x) => (x * x) / (1 + Math.exp(-0.5 * x))),
+  },
   'the largest of no elements': {
     graph: { nodes: [node('ReduceMax', ['x', 'axes'], ['y'])], tensors: [int64('axes', [1])], inputs: [['x', [2, 0]]] },
     opset: 20,

@@ -12,7 +12,20 @@ import { type Node, numberOf, type Rule, type Translator } from './translator.js
 /** A mask of places that may not be looked at is written out. */
 const MOST_PLACES = 2 ** 22;
 
-const ATTRIBUTES: ReadonlySet<string> = new Set('is_causal q_num_heads kv_num_heads scale softcap softmax_precision qk_matmul_output_mode'.split(' '));
+const ATTRIBUTES: ReadonlySet<string> = new Set(
+  'is_causal q_num_heads kv_num_heads scale softcap softmax_precision qk_matmul_output_mode left_window_size right_window_size'.split(' '),
+);
+
+/** How many places before and behind its own a place may look at; any number where Infinity. */
+interface Window {
+  readonly left: number;
+  readonly right: number;
+}
+
+function windowOf(node: Node): Window {
+  const [left, right] = ['left', 'right'].map((side) => numberOf(node, `${side}_window_size`, -1)).map((size) => (size < 0 ? Number.POSITIVE_INFINITY : size));
+  return { left: left!, right: numberOf(node, 'is_causal', 0) !== 0 ? 0 : right! };
+}
 
 /**
  * softmax(Q Kᵀ scale + mask) V for each head. Q, K and V are [batch, heads, length, size], or [batch, length, heads x size]; several heads of Q may share
@@ -29,9 +42,10 @@ export function attention(node: Node, t: Translator, hasFiniteMask = false): Ret
     Value,
     ...(Value | null)[],
   ];
-  const isCausal = numberOf(node, 'is_causal', 0) !== 0;
+  const window = windowOf(node);
+  const hasWindow = Number.isFinite(window.left) || Number.isFinite(window.right);
   // From where on what comes is counted was told differently from version to version.
-  if (lengths && isCausal) return new NotUnderstood('how many of its keys count is known only when the model runs');
+  if (lengths && hasWindow) return new NotUnderstood('how many of its keys count is known only when the model runs');
   const rank = given.shape?.length;
   if (rank === undefined || !givenKeys.shape || !givenValues.shape) return new NotUnderstood('how many axes flow in is not known');
   const steps = stepsOf(node, t);
@@ -59,7 +73,7 @@ export function attention(node: Node, t: Translator, hasFiniteMask = false): Ret
   const softcap = numberOf(node, 'softcap', 0);
   const mode = numberOf(node, 'qk_matmul_output_mode', 0);
   // What is given of scores that are capped, and before a mask, was told differently from version to version.
-  const isTold = mode === 3 || (softcap === 0 && (mode === 0 || mode === 2 || (mode === 1 && !mask && !lengths && !isCausal)));
+  const isTold = mode === 3 || (softcap === 0 && (mode === 0 || mode === 2 || (mode === 1 && !mask && !lengths && !hasWindow)));
   if (scoresOut && !isTold) return new NotUnderstood(`it gives its scores by mode ${mode}`);
   const products = step(node, t, 'MatMul', [shrunk, turned], {}, 'scores', mode < 2 ? scoresOut : undefined);
   const capped =
@@ -71,7 +85,7 @@ export function attention(node: Node, t: Translator, hasFiniteMask = false): Ret
   if (masked instanceof NotUnderstood) return masked;
   const counted = lengths ? underLengths(masked, lengths, t, steps, never) : masked;
   if (counted instanceof NotUnderstood) return counted;
-  const all = isCausal ? underCause(counted, pastKeys?.shape?.[2] ?? 0, t, steps, never) : counted;
+  const all = hasWindow ? underWindow(counted, window, pastKeys?.shape?.[2] ?? 0, t, steps, never) : counted;
   if (all instanceof NotUnderstood) return all;
   const seen = mode === 2 && scoresOut ? step(node, t, 'Identity', [all], {}, 'scores-masked', scoresOut) : all;
 
@@ -86,7 +100,7 @@ export function attention(node: Node, t: Translator, hasFiniteMask = false): Ret
     const isBlind = steps('Equal', [most, t.build.numbers(precision, Number.NEGATIVE_INFINITY)], {}, 'blind');
     return step(node, t, 'Where', [isBlind, t.build.numbers(precision, 0), soft('soft', undefined)], {}, 'shares', output);
   };
-  const mayBeBlind = !hasFiniteMask && (mask !== null || lengths !== null);
+  const mayBeBlind = !hasFiniteMask && (mask !== null || lengths !== null || Number.isFinite(window.left));
   const shares = (mayBeBlind ? zeroed : (output: string | undefined) => soft('shares', output))(isLast ? givesShares : undefined);
   const narrow = isLast ? shares : step(node, t, 'Cast', [shares], { to: dtype }, 'shares-narrow', givesShares);
   const givenScores = mode === 3 ? narrow : mode === 2 ? seen : products;
@@ -151,14 +165,17 @@ function underLengths(scores: Value, lengths: Value, t: Translator, steps: Steps
   return steps('Where', [steps('Less', [places, counts], {}, 'counted'), scores, never], {}, 'counting');
 }
 
-/** No place looks at one that comes behind it. */
-function underCause(scores: Value, past: unknown, t: Translator, steps: Steps, never: Value): Value | NotUnderstood {
+/** No place looks at one that is too far before or behind it. */
+function underWindow(scores: Value, { left, right }: Window, past: unknown, t: Translator, steps: Steps, never: Value): Value | NotUnderstood {
   const [rows, columns] = scores.shape?.slice(-2) ?? [];
   if (typeof rows !== 'number' || typeof columns !== 'number' || typeof past !== 'number')
     return new NotUnderstood('which places come behind which is known only when the model runs');
   if (rows * columns > MOST_PLACES) return new NotUnderstood(`a mask of ${rows} x ${columns} places`);
-  const seen = Array.from({ length: rows * columns }, (_, i) => Number(i % columns <= Math.floor(i / columns) + past));
-  return steps('Where', [t.build.numbers('bool', seen, [rows, columns]), scores, never], {}, 'causal');
+  const seen = Array.from({ length: rows * columns }, (_, i) => {
+    const ahead = (i % columns) - Math.floor(i / columns) - past;
+    return Number(ahead <= right && -ahead <= left);
+  });
+  return steps('Where', [t.build.numbers('bool', seen, [rows, columns]), scores, never], {}, 'window');
 }
 
 const ROTARY: ReadonlySet<string> = new Set(['interleaved', 'num_heads', 'rotary_embedding_dim']);

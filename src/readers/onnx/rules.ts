@@ -369,6 +369,15 @@ const swish: Rule = (node, t) => {
   return [t.add(node, 'Mul', [x, t.add(node, 'Sigmoid', [slope], {}, 'sigmoid')])];
 };
 
+/** Gated by its other input, opset 28. */
+const swiGlu: Rule = (node, t) => {
+  const [gate, x] = node.inputs as [Value, Value];
+  const alpha = number(node, 'alpha', 1);
+  const slope = alpha === 1 ? gate : t.add(node, 'Mul', [gate, t.build.numbers(gate.dtype ?? 'float32', alpha)], {}, 'alpha');
+  const swished = t.add(node, 'Mul', [gate, t.add(node, 'Sigmoid', [slope], {}, 'sigmoid')], {}, 'gate');
+  return [t.add(node, 'Mul', [swished, x])];
+};
+
 /** A remainder of floats with the sign of the divisor, which ONNX has from opset 28 on and no runtime yet: that with the dividend's sign, set right. */
 const mod: Rule = (node, t) => {
   const [x, divisor] = node.inputs as [Value, Value];
@@ -421,6 +430,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   SpaceToDepth: spaceToDepth,
   Mod: mod,
   Swish: swish,
+  SwiGLU: swiGlu,
   LSTM: recurrent,
   GRU: recurrent,
   RNN: recurrent,

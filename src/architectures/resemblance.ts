@@ -35,7 +35,7 @@ const WHOLE_NAME = 2;
 
 /** @param tensors in the file's order; null where nothing is like it */
 export function* resembling(tensors: readonly Pick<Tensor, 'name' | 'shape'>[], ecosystems: readonly string[], build: Builds): Turns<Resemblance | null> {
-  if (tensors.length > MAX_TENSORS) return null;
+  if (tensors.length === 0 || tensors.length > MAX_TENSORS) return null;
   const modules = modulesOf(tensors);
   const own = features(modules);
   let best: { score: number; family: Family; known: ReadonlySet<string> } | null = null;

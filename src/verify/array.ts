@@ -76,8 +76,14 @@ export function rows({ shape, data }: NdArray, start: number, end: number): NdAr
   return { shape: [end - start, ...shape.slice(1)], data: data.slice(start * length, end * length) as NdArray['data'] };
 }
 
-/** A recorded tensor's values as float32, or as float64 where float32 would not hold them. */
+/**
+ * A recorded tensor's values as float32, or as float64 where float32 would not hold them.
+ *
+ * @throws ModelError 'unsupported' for complex numbers, which ports of nets are not of
+ */
 export async function toArray(tensor: Tensor): Promise<NdArray> {
+  if (tensor.dtype.startsWith('complex'))
+    throw new ModelError('unsupported', `the array "${tensor.name}" holds complex numbers, and nets take and give real ones`, { file: tensor.origin.file });
   const isWide = ['float64', 'int32', 'uint32', 'int64', 'uint64'].includes(tensor.dtype);
   return { shape: tensor.shape, data: (isWide ? toFloat64Array : toFloat32Array)(await tensorBytes(tensor), tensor.dtype) };
 }

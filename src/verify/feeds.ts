@@ -82,6 +82,10 @@ async function sampled(
       const problem = `the input for "${port.name}" has the shape [${array.shape}], but the model takes [${port.shape}] (${port.layout})`;
       throw new ModelError('malformed', `${problem}${reshapeHint(port, array.shape)}`, { file: tensors[i]!.origin.file });
     }
+    if (array.data.length === 0)
+      throw new ModelError('malformed', `the input for "${port.name}" has the shape [${array.shape}], in which there is nothing to run`, {
+        file: tensors[i]!.origin.file,
+      });
     own.push({ shape, data: array.data instanceof Float32Array ? asStored(array.data, port.dtype) : array.data });
   }
   const arrays = turned ? await turned(own) : own;

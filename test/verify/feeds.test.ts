@@ -1,7 +1,7 @@
 /** Arrays that a user gives go to the input that they are named for, in whichever spelling. */
 import { describe, expect, it } from 'vitest';
 import type { LayerMap } from '../../src/model/layer-map.js';
-import { float32Tensor } from '../../src/model/tensor.js';
+import { constantTensor, float32Tensor } from '../../src/model/tensor.js';
 import { givenInputs, recordedInputs } from '../../src/verify/feeds.js';
 import { emptyMap } from '../writers/onnx-cases.js';
 
@@ -32,5 +32,14 @@ describe('given arrays', () => {
       message: expect.stringContaining('"page:1"'),
     });
     expect(await fed(netOf('page:1', 'page:0'), { page: 1, 'page:1': 2 })).toEqual([2, 1]);
+  });
+
+  it.each([
+    ['complex numbers', constantTensor('x', 'complex64', [2, 1], new Uint8Array(16), { file: 'f.npz' }), 'unsupported'],
+    ['no rows', float32Tensor('x', [0, 1], [], { file: 'f.npz' }), 'malformed'],
+  ])('of %s are refused, as inputs and as a recording', async (_, tensor, kind) => {
+    const refused = expect.objectContaining({ kind, place: { file: 'f.npz' } });
+    await expect(givenInputs(new Map([['x', tensor]]), netOf('x'))).rejects.toEqual(refused);
+    await expect(recordedInputs(new Map([['input', tensor]]), netOf('x'))).rejects.toEqual(refused);
   });
 });

@@ -28,14 +28,15 @@ type Builds = (family: Family, size: unknown, net: Net) => unknown;
 const LEAST = 0.03;
 /** Below this there is more that is not alike, and that is said. */
 const LITTLE = 0.1;
-/** No net has so many weights; what has is not compared with any. */
+/** No net of the families has so few or so many weights; what has is not compared with any, which takes a second. */
+const MIN_TENSORS = 6;
 const MAX_TENSORS = 20_000;
 /** Whole names say more than what modules are called within their blocks. */
 const WHOLE_NAME = 2;
 
 /** @param tensors in the file's order; null where nothing is like it */
 export function* resembling(tensors: readonly Pick<Tensor, 'name' | 'shape'>[], ecosystems: readonly string[], build: Builds): Turns<Resemblance | null> {
-  if (tensors.length === 0 || tensors.length > MAX_TENSORS) return null;
+  if (tensors.length < MIN_TENSORS || tensors.length > MAX_TENSORS) return null;
   const modules = modulesOf(tensors);
   const own = features(modules);
   let best: { score: number; family: Family; known: ReadonlySet<string> } | null = null;

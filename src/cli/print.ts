@@ -142,6 +142,11 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
   };
 }
 
+/** A name in a hostile file may have millions of characters. */
+const MAX_MESSAGE_LENGTH = 10_000;
+
 function complain(label: string, text: string): void {
-  process.stderr.write(`${wrapTold(`${label}  ${safeText(text)}`, terminalWidth(process.stderr))}\n`);
+  const more = text.length - MAX_MESSAGE_LENGTH;
+  const shown = more > 0 ? `${text.slice(0, MAX_MESSAGE_LENGTH)} ... (${more} more characters)` : text;
+  process.stderr.write(`${wrapTold(`${label}  ${safeText(shown)}`, terminalWidth(process.stderr))}\n`);
 }

@@ -9,8 +9,6 @@ import { errColour, makeVoice, safeText } from './print.js';
 const COULD_NOT = 2;
 /** Ctrl-C, `kill` and a closed terminal, by their numbers; a shell adds 128. */
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
-/** A name in a hostile file may have millions of characters. */
-const MAX_MESSAGE_LENGTH = 10_000;
 
 const makeProgram = () =>
   new Command('weighbridge')
@@ -106,13 +104,13 @@ function report(error: unknown): number {
   const verbose = process.argv.includes('--verbose') || process.argv.includes('-v');
   if (isModelError(error)) {
     tellJson(error.kind, error.message, error.place);
-    makeVoice({}).fail(clipped(error.message));
+    makeVoice({}).fail(error.message);
     if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
     return COULD_NOT;
   }
   if (isSystemError(error)) {
     tellJson('usage', error.message, {});
-    makeVoice({}).fail(clipped(error.message));
+    makeVoice({}).fail(error.message);
     if (verbose) process.stderr.write(`${safeText(String(error.stack))}\n`);
     return COULD_NOT;
   }
@@ -124,11 +122,6 @@ function report(error: unknown): number {
 /** What the system refused (no space, no permission, no such folder) is no mistake of this program, wherever it was asked. */
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && 'code' in error;
-}
-
-function clipped(message: string): string {
-  const more = message.length - MAX_MESSAGE_LENGTH;
-  return more > 0 ? `${message.slice(0, MAX_MESSAGE_LENGTH)} ... (${more} more characters)` : message;
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

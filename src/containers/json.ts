@@ -6,7 +6,7 @@ const MAX_DEPTH = 512;
 /** Values of the largest configurations, topologies and headers: a hundred thousand tensors with dtype, shape and place. */
 const MAX_VALUES = 1_000_000;
 
-const [QUOTE, COMMA, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x2c, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x2c, 0x3a, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
  * Refuses JSON that is nested deeper, or has more values, than any model's. What is no JSON passes: parsing it tells.
@@ -31,6 +31,22 @@ export function checkJson(text: string, file: string): void {
     if (depth > MAX_DEPTH) throw new ModelError('malformed', `the JSON is nested more than ${MAX_DEPTH} deep`, { file, offset: i });
     if (values > MAX_VALUES) throw new ModelError('unsafe', `the JSON has more than ${MAX_VALUES} values, which no model needs`, { file });
   }
+}
+
+/** How many names an object has, those counted that it has twice, of which a parser keeps one. */
+export function namesGiven(text: string): number {
+  let [depth, names, inString] = [0, 0, false];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === BACKSLASH) i++;
+      else if (code === QUOTE) inString = false;
+    } else if (code === QUOTE) inString = true;
+    else if (code === COLON && depth === 1) names++;
+    else if (code === OPEN_LIST || code === OPEN_OBJECT) depth++;
+    else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
+  }
+  return names;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;

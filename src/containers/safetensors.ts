@@ -6,7 +6,7 @@
 import type { ByteSource } from '../bytes/byte-source.js';
 import { isModelError, ModelError } from '../errors.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
-import { checkJson } from './json.js';
+import { checkJson, namesGiven } from './json.js';
 
 /** The reference implementation's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -116,7 +116,13 @@ function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     checkJson(text, file);
     const header: unknown = JSON.parse(text);
-    if (isRecord(header)) return header;
+    if (isRecord(header)) {
+      // Which of them is meant, readers of the format do not agree on, and it allows none.
+      const twice = namesGiven(text) - Object.keys(header).length;
+      if (twice > 0)
+        throw new ModelError('malformed', `the header has ${twice} ${twice === 1 ? 'name' : 'names'} more than once`, { file, offset: PREFIX_BYTES });
+      return header;
+    }
   } catch (error) {
     if (isModelError(error)) throw error;
     throw new ModelError('malformed', `the header is no JSON: ${(error as Error).message}`, { file, offset: PREFIX_BYTES }, error);

@@ -32,6 +32,18 @@ describe('a header', () => {
     ['longer than any', joined(u64(100_000_001), ascii('{}')), 'malformed', /claims 100000001/],
     ['that is no JSON', file('{"a":', 0), 'malformed', /no JSON/],
     ['that is no UTF-8', file('{"\xff":1}', 0), 'malformed', /no JSON/],
+    [
+      'with a name twice',
+      file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}', 4),
+      'malformed',
+      /more than once/,
+    ],
+    [
+      'with a name twice, spelt otherwise',
+      file('{"a\\":":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\\u0061\\":":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}', 1),
+      'malformed',
+      /more than once/,
+    ],
     ['that is a list', file('[]', 0), 'malformed', /not a JSON object/],
     ['whose metadata are no texts', file(header({ __metadata__: { a: 1 } }), 0), 'malformed', /map of texts/],
     ['with a tensor of no shape', file(header({ a: { dtype: 'F32', data_offsets: [0, 4] } }), 4), 'malformed', /needs a dtype/],

@@ -8,6 +8,7 @@ import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
 import { writePieces } from '../../src/containers/protobuf-writer.js';
 import { convert } from '../../src/convert.js';
 import { castTensor } from '../../src/model/cast.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { toChannelsLast } from '../../src/model/ports.js';
 import { constantTensor, float32Tensor } from '../../src/model/tensor.js';
 import { permuteArray } from '../../src/verify/array.js';
@@ -19,6 +20,7 @@ import { verifyRuns } from '../../src/verify/runs.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
+import { node, onnxFile } from '../onnx-graphs.js';
 import { chain } from '../verify/chains.js';
 import { NEIGHBOURS, type Neighbour } from '../verify/neighbours.js';
 
@@ -201,4 +203,20 @@ describe('a difference', () => {
     const report = await verifyRuns({ expected: await target(apartGraph()), target: await target(other) }, { engine: 'ort-cpu' });
     expect([report.verdict, report.notes]).toEqual(['mismatch', expect.arrayContaining([expect.stringMatching(/differs as well, so they are not at fault/)])]);
   });
+});
+
+it('sums of many products of codes are whole, although processors without VNNI cut off each two at 16 bits', async () => {
+  const most = (name: string, dtype: 'uint8' | 'int8', shape: readonly number[], value: number) =>
+    numbersTensor(name, dtype, shape, new Array<number>(64).fill(value), { file: 'test' });
+  const file = await onnxFile({
+    nodes: [
+      node('QuantizeLinear', ['x', 'one', 'none'], ['q']),
+      node('MatMulInteger', ['q', 'w'], ['sums']),
+      node('Cast', ['sums'], ['y'], { to: intAttribute(1) }),
+    ],
+    tensors: [float32Tensor('one', [], [1], { file: 'test' }), numbersTensor('none', 'uint8', [], [0], { file: 'test' }), most('w', 'int8', [64, 1], 127)],
+    inputs: [['x', [1, 64]]],
+  });
+  const x: NdArray = { shape: [1, 64], data: new Float32Array(64).fill(255) };
+  expect(await run(ortCpu, { files: memoryFileSet({ 'net.onnx': file }, 'net.onnx') }, x)).toEqual([64 * 255 * 127]);
 });

@@ -7,6 +7,8 @@ import { refuseLeftover } from './leftover.js';
 /** Each read of a blob is a message to another process, which takes longer than copying this much. */
 const WINDOW_BYTES = 2 ** 18;
 const SMALL_READ_BYTES = 2 ** 15;
+/** Runs that lie near each other are read with what lies between them, so many bytes at a time. */
+const TOGETHER_BYTES = 2 ** 22;
 
 /**
  * A source over a `Blob`, which for a `File` stays on disk. Small reads, such as those of headers, are served from a window.
@@ -44,6 +46,25 @@ export function blobSource(blob: Blob, name: string): ByteSource {
     async readInto(start, target) {
       checkRange(source, start, start + target.byteLength);
       target.set(await read(start, start + target.byteLength));
+    },
+    async readRuns(start, stride, runLength, target) {
+      if (closed) throw new Error(`${name} was read after it was closed`);
+      const count = target.byteLength / runLength;
+      checkRange(source, start, start + (count - 1) * stride + runLength);
+      const together = stride - runLength > WINDOW_BYTES ? 1 : Math.max(1, Math.floor((TOGETHER_BYTES - runLength) / stride) + 1);
+      const readFrom = (first: number) => load(start + first * stride, start + (Math.min(count, first + together) - 1) * stride + runLength);
+      let next = readFrom(0);
+      for (let first = 0; first < count; first += together) {
+        const bytes = await next;
+        const after = first + together;
+        // Reading overlaps with copying.
+        if (after < count) next = readFrom(after);
+        next.catch(() => {});
+        for (let i = first; i < Math.min(count, after); i++) {
+          const at = (i - first) * stride;
+          target.set(bytes.subarray(at, at + runLength), i * runLength);
+        }
+      }
     },
     async close() {
       closed = true;

@@ -10,6 +10,7 @@ import type { LayerMap, ModelFile, Notice } from './model/layer-map.js';
 import { didYouMean } from './model/nearest.js';
 import { watchMap, watchTensors } from './model/odd-weights.js';
 import type { Tensor } from './model/tensor.js';
+import { readers } from './readers/index.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 import { NO_WEIGHTS } from './readers/wire.js';
 import type { DTypeEdits, Edits } from './transforms/index.js';
@@ -230,7 +231,10 @@ export function chooseWriter(name: string, to?: string): AnyWriter {
   if (writer) return writer;
   const known = writers.flatMap((candidate) => candidate.extensions.map((extension) => `${extension} (${candidate.name})`)).join(', ');
   const [extension = ''] = /\.\w+$/.exec(lower) ?? [];
-  const meant = didYouMean(extension, extension === '' ? [] : writers.flatMap(({ extensions }) => extensions));
+  const source = readers.find(({ extensions }) => extensions.some((own) => lower.endsWith(own)));
+  const meant = source
+    ? ` ${source.title} files are read, and not written.`
+    : didYouMean(extension, extension === '' ? [] : writers.flatMap(({ extensions }) => extensions));
   throw new ModelError('usage', `the extension of "${name}" does not say which format to write.${meant} Known: ${known}; or name one with --to.`);
 }
 

@@ -18,6 +18,8 @@ interface OutputFlags {
 /** Options of conversions that each process is given its own of. */
 export const OUTPUT_OPTIONS: readonly string[] = ['output'];
 
+const OF_ONE_FORMAT = 'several models become files of one format: say which with --to, such as --to onnx, and in which folder with -o.';
+
 /** Stands for a model's name in the value of an option. */
 const NAME = '{name}';
 
@@ -29,7 +31,8 @@ export function outputOf(model: string, { output, to }: OutputFlags): string {
     throw new ModelError('usage', `where to? Name the output (${example}), or its format (--to onnx), and it is written here.`, { file: shownName(model) });
   }
   if (output !== undefined && !isFolderOutput(output, writer)) return output;
-  return join(output ?? '.', outputName(stemOf(model), writerFor(to)));
+  const problem = `${output} is a folder: say which format is written there with --to, such as --to onnx, or name the file (-o ${join(output ?? '.', `${stemOf(model)}.onnx`)}).`;
+  return join(output ?? '.', outputName(stemOf(model), writerFor(to, problem)));
 }
 
 /**
@@ -46,7 +49,7 @@ export async function planConversions(command: string, models: readonly string[]
   }
   if (output === '-' || models.includes('-')) throw new ModelError('usage', "several models cannot share stdin or stdout ('-'): name files.");
   const found = await expandPaths(models);
-  const outputs = nameOutputs(found, output, writerFor(to));
+  const outputs = nameOutputs(found, output, writerFor(to, OF_ONE_FORMAT));
   const nameless = (flags.report ?? []).find((path) => !path.includes(NAME));
   if (nameless !== undefined && found.length > 1)
     throw new ModelError('usage', `each of several models has a report of its own: put ${NAME} where the model's name is to stand`, { file: nameless });

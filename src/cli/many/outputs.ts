@@ -34,13 +34,12 @@ export function isFolderOutput(output: string, writer: AnyWriter | null): boolea
   return /[\\/]$/.test(output) || statsOf(output)?.isDirectory() === true;
 }
 
-/** @throws ModelError 'usage' where nothing says which format is to be written */
-export function writerFor(to: string | undefined): AnyWriter {
-  if (to === undefined)
-    throw new ModelError(
-      'usage',
-      'several models become files of one format: say which with --to, such as --to onnx; the file that one model becomes is named with -o.',
-    );
+/**
+ * @param problem what is said where nothing says which format is to be written
+ * @throws ModelError 'usage' then
+ */
+export function writerFor(to: string | undefined, problem: string): AnyWriter {
+  if (to === undefined) throw new ModelError('usage', problem);
   return chooseWriter('', to);
 }
 

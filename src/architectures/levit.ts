@@ -6,7 +6,7 @@ import { reshape } from '../model/tensor.js';
 import { convNormAct, residual } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
 import { head } from './head.js';
-import { Departure, type Net, sizeOf, type Value } from './net.js';
+import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 import { RAW_NAME } from './store.js';
 import { distanceBias } from './windows.js';
@@ -22,6 +22,9 @@ interface Size {
 }
 
 const size = (widths: number[], key: number, heads: number[], depths = [4, 4, 4]): Size => ({ widths, key, heads, depths, side: 14 });
+
+/** How timm's own nets are told apart. */
+const ADDED = { width: 512, depths: '4,8,6' };
 
 /** Layers of a stage in running order, attention and dense ones by turns; behind them, and counted with them, what makes the picture smaller. */
 const layerOf = (s: number, k: number, kind: 'attn' | 'mlp' | 'down' | 'down-mlp') => `stages.${s}.${k}.${kind}`;
@@ -44,6 +47,9 @@ export const levit = family<Size>({
     levit_192: size([192, 288, 384], 32, [3, 5, 6]),
     levit_256: size([256, 384, 512], 32, [4, 6, 8]),
     levit_384: size([384, 512, 768], 32, [6, 9, 12]),
+    levit_512: size([512, 768, 1024], 64, [8, 12, 16]),
+    levit_256d: size([256, 384, 512], 32, [4, 6, 8], [4, 8, 6]),
+    levit_512d: size([512, 640, 768], 64, [8, 10, 12], [4, 8, 6]),
   },
   stem: 'stem.conv1.linear',
   side: ({ side }) => 16 * side,
@@ -100,25 +106,27 @@ export const levit = family<Size>({
   },
 
   build(net, input, { widths, key, heads, depths, side }) {
+    // Nets that timm added to the paper's have another activation.
+    const act: Activation = widths[0]! >= ADDED.width || depths.join() === ADDED.depths ? 'silu' : 'hard-swish';
     let x = input;
     for (const i of [1, 2, 3, 4]) {
       const out = widths[0]! / 2 ** (4 - i);
-      x = convNormAct(net, x, `stem.conv${i}.linear`, `stem.conv${i}.bn`, i === 4 ? 'none' : 'hard-swish', { out, kernel: 3, stride: 2 });
+      x = convNormAct(net, x, `stem.conv${i}.linear`, `stem.conv${i}.bn`, i === 4 ? 'none' : act, { out, kernel: 3, stride: 2 });
     }
     if (sizeOf(x, 2) !== side || sizeOf(x, 3) !== side)
       throw new Departure('input', `makes ${x.shape[2]} x ${x.shape[3]} places, but there are biases for ${side} x ${side}`);
     const blend = (y: Value, at: string) =>
       residual(net, y, (z) => {
-        const wide = net.activation(everywhere(net, z, `${at}.ln1`, 2 * sizeOf(z, 1)), 'hard-swish');
+        const wide = net.activation(everywhere(net, z, `${at}.ln1`, 2 * sizeOf(z, 1)), act);
         return everywhere(net, wide, `${at}.ln2`, sizeOf(z, 1));
       });
     depths.forEach((depth, s) => {
       for (let b = 0; b < depth; b++) {
-        x = residual(net, x, (y) => attention(net, y, layerOf(s, 2 * b, 'attn'), { heads: heads[s]!, key, ratio: 2, stride: 1, out: widths[s]! }));
+        x = residual(net, x, (y) => attention(net, y, layerOf(s, 2 * b, 'attn'), { heads: heads[s]!, key, ratio: 2, stride: 1, out: widths[s]!, act }));
         x = blend(x, layerOf(s, 2 * b + 1, 'mlp'));
       }
       if (s + 1 === depths.length) return;
-      const down = { heads: widths[s]! / key, key, ratio: 4, stride: 2, out: widths[s + 1]! };
+      const down = { heads: widths[s]! / key, key, ratio: 4, stride: 2, out: widths[s + 1]!, act };
       x = blend(attention(net, x, layerOf(s, 2 * depth, 'down'), down), layerOf(s, 2 * depth + 1, 'down-mlp'));
     });
     const pooled = net.globalPool(x);
@@ -159,10 +167,11 @@ interface AttentionOptions {
   /** Every second place asks where it is 2, and the picture becomes so much smaller. */
   readonly stride: number;
   readonly out: number;
+  readonly act: Activation;
 }
 
 /** Attention between the places of a picture; queries, keys and values of a head lie side by side. */
-function attention(net: Net, x: Value, at: string, { heads, key, ratio, stride, out }: AttentionOptions): Value {
+function attention(net: Net, x: Value, at: string, { heads, key, ratio, stride, out, act }: AttentionOptions): Value {
   const side = sizeOf(x, 2);
   const places = side * side;
   const asking = Math.ceil(side / stride);
@@ -181,5 +190,5 @@ function attention(net: Net, x: Value, at: string, { heads, key, ratio, stride, 
   const bias = distanceBias(table, side, stride);
   const weights = net.op('Softmax', [net.constantOp('Add', scores, bias, bias.name)], { axis: -1 });
   const mixed = net.reshape(net.op('MatMul', [v, net.transpose(weights, [0, 1, 3, 2])]), [0, heads * value, asking, asking]);
-  return everywhere(net, net.activation(mixed, 'hard-swish'), `${at}.proj.ln`, out);
+  return everywhere(net, net.activation(mixed, act), `${at}.proj.ln`, out);
 }

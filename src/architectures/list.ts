@@ -5,6 +5,7 @@ import { cait } from './cait.js';
 import { clip } from './clip.js';
 import { convmixer } from './convmixer.js';
 import { convnext } from './convnext.js';
+import { cspnet } from './cspnet.js';
 import { davit } from './davit.js';
 import { densenet } from './densenet.js';
 import { retinanet, ssd, ssdlite } from './detection.js';
@@ -13,6 +14,7 @@ import { dualPath } from './dpn.js';
 import { edgenext } from './edgenext.js';
 import { edsr, srresnet } from './edsr.js';
 import { efficientnet } from './efficientnet.js';
+import { efficientVit } from './efficientvit.js';
 import { eva } from './eva.js';
 import { facenet } from './facenet.js';
 import type { Family } from './family.js';
@@ -60,6 +62,8 @@ import { starnet } from './starnet.js';
 import { swin } from './swin.js';
 import { timmBlocks } from './timm-blocks.js';
 import { tinyVit } from './tiny-vit.js';
+import { tresnet } from './tresnet.js';
+import { twins } from './twins.js';
 import { unet, unetResNet } from './unet.js';
 import { vgg } from './vgg.js';
 import { vit } from './vit.js';
@@ -90,6 +94,7 @@ export const families: readonly Family[] = [
   nasnet,
   shufflenet,
   efficientnet,
+  efficientVit,
   regnet,
   convnext,
   inceptionNext,
@@ -104,8 +109,10 @@ export const families: readonly Family[] = [
   ghostnet,
   starnet,
   selecsls,
+  tresnet,
   rexnet,
   dualPath,
+  cspnet,
   vit,
   cait,
   xcit,
@@ -123,6 +130,7 @@ export const families: readonly Family[] = [
   segmentation,
   segformer,
   pvtV2,
+  twins,
   metaformer,
   mobilevit,
   ssd,

@@ -42,7 +42,7 @@ export function pyramid(net: Net, input: Value, { depths, widths, ratios, epsilo
     let y = layerNorm(net, inRows(net, taken), `patches.${s}.layer_norm`, outer);
     for (let b = 0; b < depth; b++) {
       const at = `block.${s}.${b}`;
-      y = residual(net, y, (z) => attend(net, layerNorm(net, z, `${at}.norm1`, epsilon), at, place));
+      y = residual(net, y, (z) => attendReduced(net, layerNorm(net, z, `${at}.norm1`, epsilon), at, place));
       y = residual(net, y, (z) => blend(net, layerNorm(net, z, `${at}.norm2`, epsilon), at, place));
     }
     x = asPicture(net, layerNorm(net, y, `norm.${s}`, epsilon), size);
@@ -61,16 +61,20 @@ export function asPicture(net: Net, x: Value, [height, width]: readonly [number,
   return net.reshape(net.transpose(x, [0, 2, 1]), [0, sizeOf(x, 2), height, width]);
 }
 
-interface Place {
+interface Asking {
   readonly size: readonly [number, number];
   readonly heads: number;
   readonly reduction: number;
-  readonly ratio: number;
   readonly outer: number;
-  readonly linear: true | undefined;
+  readonly linear?: true | undefined;
 }
 
-function attend(net: Net, x: Value, at: string, { size, heads, reduction, outer, linear }: Place): Value {
+interface Place extends Asking {
+  readonly ratio: number;
+}
+
+/** Attention of each place to squares of places, over tokens. */
+export function attendReduced(net: Net, x: Value, at: string, { size, heads, reduction, outer, linear }: Asking): Value {
   const features = sizeOf(x, 2);
   const each = features / heads;
   const side = net.store.shape(`${at}.reduce`)?.[2] ?? (linear ? 1 : reduction);

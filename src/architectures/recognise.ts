@@ -43,6 +43,9 @@ const OF_TRAINING = /^((\w+\.)?(criterion|loss|loss_?(fn|func|function)|(train|v
 const OF_MEASURING =
   /(^|[._])(acc(uracy)?\d?|metrics?|f1|f1_?score|auroc|auc|iou|confmat|confusion_matrix|precision|recall|(train|val|valid|test)_loss)(_\w+)?\./i;
 
+/** What prepares pictures before a net: a mean and a deviation for each channel (OpenMMLab's data_preprocessor, detectron2's pixel_mean, people's own). */
+const OF_PREPARING = /(^|[._])(?<!running_)(mean|std)$/;
+
 /** Nets that no description is of, by names that only they have, and what to do with them. */
 const OTHER_NETS: readonly { readonly names: readonly RegExp[]; readonly said: string }[] = [
   {
@@ -220,6 +223,12 @@ function besideOthers(attempts: readonly Attempt[], { under = '', arch }: Recogn
   };
 }
 
+/** A number for each channel of a picture, or for all of them. */
+function isPreparing({ name, shape }: Pick<Tensor, 'name' | 'shape'>): boolean {
+  return OF_PREPARING.test(name) && shape.every((size) => size <= MOST_CHANNELS) && shape.filter((size) => size > 1).length <= 1;
+}
+const MOST_CHANNELS = 4;
+
 /** What training code calls the average that it keeps of a net's weights. */
 const AVERAGE = /^(ema|ema_model|model_ema|ema_net|averaged_model|swa_model)\./;
 
@@ -283,6 +292,7 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
           !(family.training?.test(name) ?? false) &&
           !(family.beyond?.test(name) ?? false) &&
           !(shape.length < 2 && OF_TRAINING.test(name)) &&
+          !isPreparing({ name, shape }) &&
           !(OF_MEASURING.test(name) && !/\.(weight|bias)$/.test(name)),
       );
     if (left.length > 0) {
@@ -292,7 +302,8 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     }
     checkAssumptions(net, options);
     const beyond = store.leftOver().filter(({ name }) => family.beyond?.test(name) ?? false);
-    const dropped = store.leftOver().filter((tensor) => !beyond.includes(tensor));
+    const preparing = store.leftOver().filter(isPreparing);
+    const dropped = store.leftOver().filter((tensor) => !beyond.includes(tensor) && !preparing.includes(tensor));
     const notices: Notice[] =
       dropped.length === 0
         ? []
@@ -305,6 +316,11 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
                   : `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
             },
           ];
+    if (preparing.length > 0) {
+      const names = preparing.map(({ name }) => `"${name}"`).join(' and ');
+      const message = `${names}: how pictures are prepared before the net, left out; they are to be given so prepared (--embed-preprocessing mean=...,std=... does it in the net)`;
+      notices.push({ code: 'checkpoint-part-ignored', message });
+    }
     if (beyond.length > 0) {
       const given = built.outputs.map(({ name }) => name).join(', ');
       const message = `${beyond.length} tensors ("${beyond[0]!.name}", ...) are of what comes behind and takes regions as well: left out, and what comes out is ${given}`;

@@ -10,6 +10,8 @@ import { type ConvOptions, Departure, type Net, sizeOf, type Value } from './net
 interface Size {
   readonly depths: readonly number[];
   readonly widths: readonly number[];
+  /** Of every second block, where it has several. */
+  readonly groups?: number;
 }
 
 const repvgg = (depths: readonly number[], narrow: number, last: number): Size => ({
@@ -43,6 +45,9 @@ export const repVgg = family<Size>({
     repvgg_b1: repvgg(LARGE, 2, 4),
     repvgg_b2: repvgg(LARGE, 2.5, 5),
     repvgg_b3: repvgg(LARGE, 3, 5),
+    repvgg_b1g4: { ...repvgg(LARGE, 2, 4), groups: 4 },
+    repvgg_b2g4: { ...repvgg(LARGE, 2.5, 5), groups: 4 },
+    repvgg_b3g4: { ...repvgg(LARGE, 3, 5), groups: 4 },
   },
   stem: 'stem.anchor',
   side: 224,
@@ -96,13 +101,16 @@ export const repVgg = family<Size>({
       for (let found = at(`stages.${s}.0`); found; found = at(`stages.${s}.${widths.length}`)) widths.push(found[0]!);
       stages.push(widths);
     }
-    return stages.length > 0 ? { depths: stages.map(({ length }) => length), widths: [stem[0]!, ...stages.map((widths) => widths.at(-1)!)] } : null;
+    if (stages.length === 0) return null;
+    const [out = 1, each = out] = at('stages.0.1') ?? [];
+    const depths = stages.map(({ length }) => length);
+    return { depths, widths: [stem[0]!, ...stages.map((widths) => widths.at(-1)!)], ...(out > each ? { groups: out / each } : {}) };
   },
 
-  build(net, input, { depths, widths }) {
+  build(net, input, { depths, widths, groups = 1 }) {
     let x = block(net, input, 'stem', { out: widths[0]!, stride: 2 });
     depths.forEach((depth, s) => {
-      for (let b = 0; b < depth; b++) x = block(net, x, `stages.${s}.${b}`, { out: widths[s + 1]!, stride: b === 0 ? 2 : 1 });
+      for (let b = 0; b < depth; b++) x = block(net, x, `stages.${s}.${b}`, { out: widths[s + 1]!, stride: b === 0 ? 2 : 1, groups: b % 2 === 1 ? groups : 1 });
     });
     return pooledHead(net, x, 'fc');
   },

@@ -133,6 +133,16 @@ describe('files of other houses', () => {
     expect(refusal({ ...under('model.', net), 'criterion.weight': [1000, 512] })).toContain('criterion.weight');
   });
 
+  it('keep beside a net how pictures are prepared, which is told', () => {
+    const names = ['data_preprocessor.mean', 'data_preprocessor.std'];
+    const shapes = { ...under('backbone.', body), ...linear('head.fc', 9, 512), [names[0]!]: [3, 1, 1], [names[1]!]: [3, 1, 1] };
+    const { warnings } = read(shapes);
+    expect(warnings.map(({ message }) => message).join()).toMatch(/"data_preprocessor.mean" and "data_preprocessor.std": how pictures are prepared/);
+    expect(outputs(read({ ...under('model.', net), 'normalize.mean': [1, 3, 1, 1], 'normalize.std': [1, 3, 1, 1] }))).toEqual(['logits 1000']);
+    // Of more than channels a mean is something else's.
+    expect(refusal({ ...under('model.', net), 'prior.mean': [512] })).toContain('prior.mean');
+  });
+
   it('keep what measured the training beside a net, unless it has weights', () => {
     const counts: Shapes = { 'val_acc.correct': [], 'val_acc.total': [], 'train_metrics.confmat': [10, 10], 'metrics.f1.tp': [10] };
     expect(

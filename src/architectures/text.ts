@@ -4,7 +4,7 @@
  * Each line takes what the line before it made (or `from` a name) and makes one value (`as` a name). Weights are named as in the file;
  * their sizes are the file's.
  */
-import { ModelError } from '../errors.js';
+import { isModelError, ModelError } from '../errors.js';
 import { reshape, type Tensor } from '../model/tensor.js';
 import { adaptivePool } from './adaptive.js';
 import { layerNorm, layerScale, selfAttention } from './attention.js';
@@ -36,6 +36,53 @@ const KEYS: ReadonlySet<string> = new Set([
   'k',
 ]);
 
+/** What each line takes: so many names or numbers, and which other words. Any may end in an activation, and say `from` and `as`. */
+const TAKES: Readonly<Record<string, readonly [most: number, words: string]>> = {
+  conv: [1, 'stride pad dilation same depthwise bn epsilon'],
+  deconv: [1, 'stride pad more bn epsilon'],
+  dense: [1, 'bn epsilon'],
+  bn: [1, 'epsilon'],
+  'layer-norm': [1, 'epsilon axis'],
+  'group-norm': [1, 'groups epsilon'],
+  'instance-norm': [1, 'epsilon'],
+  lrn: [1, 'alpha beta k'],
+  prelu: [1, ''],
+  scale: [1, ''],
+  maxpool: [1, 'stride pad ceil same'],
+  avgpool: [1, 'stride pad ceil same count-padding'],
+  globalpool: [0, ''],
+  globalmaxpool: [0, ''],
+  adaptivepool: [2, ''],
+  flatten: [0, ''],
+  reshape: [Number.POSITIVE_INFINITY, ''],
+  upsample: [1, 'bilinear align-corners'],
+  pixelshuffle: [1, ''],
+  'mirror-pad': [1, ''],
+  slice: [2, ''],
+  softmax: [0, ''],
+  // How much it drops is of training.
+  dropout: [1, ''],
+  add: [1, ''],
+  multiply: [1, ''],
+  tokens: [0, ''],
+  'class-token': [1, ''],
+  positions: [1, ''],
+  attention: [2, 'heads'],
+  token: [1, ''],
+  'mean-token': [0, ''],
+  concat: [Number.POSITIVE_INFINITY, ''],
+  shuffle: [1, ''],
+  'squeeze-excite': [2, ''],
+};
+/** Words that say nothing without another one. */
+const NEEDS: Readonly<Record<string, string>> = { slope: 'leaky-relu', 'align-corners': 'bilinear' };
+/** Words of which a line has one, or the other. */
+const EITHER: readonly (readonly [string, string])[] = [['same', 'pad']];
+/** Where 0 says nothing. */
+const FROM_ONE: ReadonlySet<string> = new Set(['stride', 'dilation', 'groups', 'heads']);
+/** Lines whose activations stand elsewhere than at the end. */
+const OWN_ACTIVATIONS: Readonly<Record<string, number>> = { 'squeeze-excite': 2 };
+
 interface Line {
   readonly number: number;
   readonly word: string;
@@ -57,15 +104,15 @@ interface Step {
 
 const activationOf = ({ flags }: Line): Activation => ([...flags].find((flag) => ACTIVATIONS.has(flag)) as Activation | undefined) ?? 'none';
 
-/** The activation at the end of a line that has weights. */
+/** The activation at the end of a line. */
 function activated({ net, line }: Step, x: Value): Value {
-  return net.activation(x, activationOf(line), undefined, numberOf(line, 'slope'));
+  return Object.hasOwn(OWN_ACTIVATIONS, line.word) ? x : net.activation(x, activationOf(line), undefined, numberOf(line, 'slope'));
 }
 
-/** Normalised where the line says so, and activated. */
-function normed(step: Step, x: Value): Value {
-  const norm = step.line.keys.get('bn');
-  return activated(step, norm === undefined ? x : step.net.norm(x, norm, numberOf(step.line, 'epsilon')));
+/** Normalised where the line says so. */
+function normed({ net, line }: Step, x: Value): Value {
+  const norm = line.keys.get('bn');
+  return norm === undefined ? x : net.norm(x, norm, numberOf(line, 'epsilon'));
 }
 
 /** The whole number that stands there by place. */
@@ -76,9 +123,9 @@ function countOf({ word, plain, number }: Line, what: string, i = 0): number {
 }
 
 /** The module that a line names. */
-function path({ word, plain, number }: Line, i = 0): string {
+function path({ word, plain, number }: Line, i = 0, what = 'name of a module of the weights'): string {
   const given = plain[i];
-  if (given === undefined) throw wrong(number, `"${word}" needs the name of a module of the weights`);
+  if (given === undefined) throw wrong(number, `"${word}" needs the ${what}`);
   return given;
 }
 
@@ -104,7 +151,10 @@ const pool =
     });
   };
 
-const merge = (op: 'Add' | 'Mul') => (step: Step) => activated(step, step.net.op(op, [step.x, step.value(path(step.line))]));
+const merge =
+  (op: 'Add' | 'Mul') =>
+  ({ net, x, line, value }: Step) =>
+    net.op(op, [x, value(path(line, 0, 'name of a value above'))]);
 
 const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
   conv(step) {
@@ -127,11 +177,11 @@ const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
     return normed(step, transposedConv(net, x, path(line), options));
   },
   dense: (step) => normed(step, step.net.dense(step.x, path(step.line))),
-  bn: (step) => activated(step, step.net.norm(step.x, path(step.line), numberOf(step.line, 'epsilon'))),
+  bn: ({ net, x, line }) => net.norm(x, path(line), numberOf(line, 'epsilon')),
   'layer-norm': ({ net, x, line, whole }) => layerNorm(net, x, path(line), numberOf(line, 'epsilon') ?? 1e-5, whole('axis')),
-  'group-norm': (step) => activated(step, groupNorm(step.net, step.x, path(step.line), step.whole('groups') ?? 32, numberOf(step.line, 'epsilon'))),
+  'group-norm': ({ net, x, line, whole }) => groupNorm(net, x, path(line), whole('groups') ?? 32, numberOf(line, 'epsilon')),
   // Without a module: neither scale nor shift, as nn.InstanceNorm2d is unless told.
-  'instance-norm': (step) => activated(step, instanceNorm(step.net, step.x, step.line.plain[0] ?? NO_MODULE, numberOf(step.line, 'epsilon'))),
+  'instance-norm': ({ net, x, line }) => instanceNorm(net, x, line.plain[0] ?? NO_MODULE, numberOf(line, 'epsilon')),
   lrn: ({ net, x, line }) =>
     net.op('LRN', [x], {
       size: countOf(line, 'how many channels it looks at'),
@@ -145,7 +195,10 @@ const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
   avgpool: pool('averagePool'),
   globalpool: ({ net, x }) => net.globalPool(x),
   globalmaxpool: ({ net, x }) => net.flatten(net.op('GlobalMaxPool', [x])),
-  adaptivepool: ({ net, x, line }) => adaptivePool(net, x, Number(line.plain[0]), Number(line.plain[1] ?? line.plain[0])),
+  adaptivepool: ({ net, x, line }) => {
+    const what = 'how many rows and columns come out';
+    return adaptivePool(net, x, countOf(line, what), countOf(line, what, line.plain.length - 1));
+  },
   flatten: ({ net, x }) => net.flatten(x),
   reshape: ({ net, x, line }) => net.reshape(x, [0, ...sizesOf(line)]),
   upsample: ({ net, x, line }) => {
@@ -175,8 +228,8 @@ const WORDS: Readonly<Record<string, (step: Step) => Value>> = {
     return net.reshape(net.slice(x, 1, at, at + 1), [0, sizeOf(x, 2)]);
   },
   'mean-token': ({ net, x }) => net.op('ReduceMean', [x], { axes: [1], keepdims: 0 }),
-  concat: ({ net, x, line, value }) => net.concat([x, ...line.plain.map(value)]),
-  shuffle: ({ net, x, line }) => channelShuffle(net, x, Number(line.plain[0])),
+  concat: ({ net, x, line, value }) => net.concat([x, value(path(line, 0, 'name of a value above')), ...line.plain.slice(1).map(value)]),
+  shuffle: ({ net, x, line }) => channelShuffle(net, x, countOf(line, 'between how many groups')),
   'squeeze-excite': ({ net, x, line }) => {
     const [act, gate] = [...[...line.flags].filter((flag) => ACTIVATIONS.has(flag)), 'relu', 'sigmoid'] as Activation[];
     return squeezeExcite(net, x, { reduce: path(line), expand: path(line, 1), width: 1, act: act!, gate: line.flags.size > 1 ? gate! : 'sigmoid' });
@@ -233,11 +286,10 @@ export function parseArchitecture(text: string, file: string): Family {
   if (first?.word !== 'input') throw wrong(first?.number ?? 1, 'the first line says what flows in: "input 3 x 224 x 224" (channels, height, width)');
   const input = sizesOf(first);
   if (input.length !== 3) throw wrong(first.number, 'three sizes are expected: channels, height, width');
-  for (const { word, number } of rest) {
-    if (!Object.hasOwn(WORDS, word) && !ACTIVATIONS.has(word)) {
-      throw wrong(number, `"${word}" is no word of architectures. Known: ${[...Object.keys(WORDS), ...ACTIVATIONS].join(', ')}`);
-    }
-  }
+  const [beside] = [...first.flags, ...first.keys.keys()];
+  if (beside !== undefined) throw wrong(first.number, `"input" takes no "${beside}"`);
+  for (const line of rest) checkLine(line);
+  checkNames(rest);
   return family<object>({
     name: file.replace(/\.\w+$/, ''),
     title: file,
@@ -253,6 +305,37 @@ export function parseArchitecture(text: string, file: string): Family {
   });
 }
 
+/** Each word of a line is one that the line has a use for: what nobody asks for would be left out in silence. */
+function checkLine({ word, plain, flags, keys, number }: Line): void {
+  if (KEYS.has(word) && !Object.hasOwn(WORDS, word)) throw wrong(number, `"${word}" stands at the end of a line`);
+  if (!Object.hasOwn(WORDS, word) && !ACTIVATIONS.has(word)) {
+    throw wrong(number, `"${word}" is no word of architectures. Known: ${[...Object.keys(WORDS), ...ACTIVATIONS].join(', ')}`);
+  }
+  const [most, words] = TAKES[word] ?? [0, ''];
+  const own = words.split(' ').filter(Boolean);
+  const known = [...own, 'from', 'as', 'slope', ...ACTIVATIONS];
+  const takes = `"${word}" takes ${most === 0 ? 'no name or number' : most === 1 ? 'one name or number' : most === Number.POSITIVE_INFINITY ? 'names or numbers' : 'two names or numbers'}${own.length > 0 ? `, ${own.join(', ')}` : ''}${ACTIVATIONS.has(word) ? '' : ', an activation'}, from, as`;
+  if (plain.length > most) throw wrong(number, `"${plain[most]}" is not understood: ${takes}`);
+  const given = [...flags, ...keys.keys()];
+  const unknown = given.find((one) => !known.includes(one) || (ACTIVATIONS.has(word) && ACTIVATIONS.has(one)));
+  if (unknown !== undefined) throw wrong(number, `"${unknown}" is not understood: ${takes}`);
+  const activations = [...flags].filter((flag) => ACTIVATIONS.has(flag));
+  if (activations.length > (OWN_ACTIVATIONS[word] ?? 1)) throw wrong(number, `"${activations.join(' ')}": a line has one activation`);
+  const alone = given.find((one) => NEEDS[one] !== undefined && ![word, ...given].includes(NEEDS[one]!));
+  if (alone !== undefined) throw wrong(number, `"${alone}" says nothing without "${NEEDS[alone]}"`);
+  if (own.includes('bn') && keys.has('epsilon') && !keys.has('bn')) throw wrong(number, '"epsilon" says nothing without "bn"');
+  const both = EITHER.find((pair) => pair.every((one) => given.includes(one)));
+  if (both) throw wrong(number, `"${both[0]}" and "${both[1]}" say the same in two ways`);
+}
+
+/** A value that was named for later is taken later: what goes around a block leaves no trace in weights. */
+function checkNames(lines: readonly Line[]): void {
+  const taken = new Set(lines.flatMap(({ word, plain, keys }) => [keys.get('from'), ...(OF_VALUES.has(word) ? plain : [])]));
+  const idle = lines.find(({ keys }) => keys.has('as') && !taken.has(keys.get('as')));
+  if (idle) throw wrong(idle.number, `no line takes "${idle.keys.get('as')}", which is named here`);
+}
+const OF_VALUES: ReadonlySet<string> = new Set(['add', 'multiply', 'concat']);
+
 function runLines(net: Net, input: Value, lines: readonly Line[]): Value {
   const named = new Map([['input', input]]);
   let last = input;
@@ -267,16 +350,28 @@ function runLines(net: Net, input: Value, lines: readonly Line[]): Value {
     const whole = (key: string) => {
       const given = line.keys.get(key);
       if (given === undefined) return undefined;
-      if (!/^\d+$/.test(given)) throw wrong(line.number, `${key} ${given}: a whole number is expected`);
+      if (!/^\d+$/.test(given) || (FROM_ONE.has(key) && Number(given) === 0)) throw wrong(line.number, `${key} ${given}: a whole number is expected`);
       return Number(given);
     };
-    last = ACTIVATIONS.has(line.word)
-      ? net.activation(x, line.word as Activation, undefined, numberOf(line, 'slope'))
-      : WORDS[line.word]!({ net, x, line, value, whole });
+    const step = { net, x, line, value, whole };
+    try {
+      last = ACTIVATIONS.has(line.word)
+        ? net.activation(x, line.word as Activation, undefined, numberOf(line, 'slope'))
+        : activated(step, WORDS[line.word]!(step));
+    } catch (error) {
+      throw atLine(error, line);
+    }
     const as = line.keys.get('as');
     if (as !== undefined) named.set(as, last);
   }
   return last;
+}
+
+/** What was wrong with a net, and at which of its lines. */
+function atLine(error: unknown, { number }: Line): unknown {
+  if (error instanceof Departure) return new Departure(error.path, `${error.problem} (line ${number})`);
+  if (!isModelError(error) || /^line \d/.test(error.problem)) return error;
+  return new ModelError(error.kind, `line ${number}: ${error.problem}`, error.place, error);
 }
 
 function readLines(text: string): Line[] {

@@ -137,6 +137,18 @@ describe('nets of one’s own', () => {
     ['a parameter that is not there', 'input 3 x 16 x 16\nconv stem stride 2 pad 1\ntokens\npositions nowhere', 'nowhere'],
     ['a place that is none', 'input 3 x 16 x 16\nslice first 3', 'line 2'],
     ['weights that are left over', 'input 3 x 16 x 16\nconv stem stride 2 pad 1', 'none of its own'],
+    ['a word that is misspelt', 'input 3 x 16 x 16\nconv stem stride 2 pad 1 reul', 'line 2: "reul" is not understood'],
+    ['a word of another line', 'input 3 x 16 x 16\nconv stem stride 2 pad 1\nglobalpool stride 2', 'line 3: "stride" is not understood'],
+    ['two activations', 'input 3 x 16 x 16\nconv stem relu tanh', 'line 2: "relu tanh"'],
+    ['a slope of nothing', 'input 3 x 16 x 16\nconv stem relu slope 0.1', 'line 2: "slope" says nothing without "leaky-relu"'],
+    ['an epsilon of nothing', 'input 3 x 16 x 16\nconv stem epsilon 0.1', 'line 2: "epsilon" says nothing without "bn"'],
+    ['padding said in two ways', 'input 3 x 16 x 16\nconv stem same pad 1', 'line 2: "same" and "pad"'],
+    ['a stride of nothing', 'input 3 x 16 x 16\nconv stem stride 0', 'line 2: stride 0'],
+    ['a name that no line takes', 'input 3 x 16 x 16\nconv stem as trunk\nrelu', 'line 2: no line takes "trunk"'],
+    ['a name on a line of its own', 'input 3 x 16 x 16\nconv stem\nas trunk', 'line 3: "as" stands at the end of a line'],
+    ['shapes that do not fit', 'input 3 x 16 x 16\nconv stem as trunk\nmaxpool 2\nadd trunk', 'line 4: the shapes'],
+    ['channels that do not fit', 'input 1 x 16 x 16\nconv stem', '1 channels flow in (line 2)'],
+    ['more beside the input', 'input 3 x 16 x 16 relu', 'line 1: "input" takes no "relu"'],
   ])('are refused by line for %s', async (_, text, told) => {
     const { files } = openDialect(caseNamed('own-branches'));
     await expect(convertInMemory(files, { described: { name: 'own.net', text } })).rejects.toThrow(told);

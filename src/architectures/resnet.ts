@@ -5,7 +5,6 @@
  * of Tricks", 2018, figure 2. Names are torchvision's and timm's, canonical names those of the authors' release for Caffe.
  */
 import { ModelError } from '../errors.js';
-import { float32Tensor } from '../model/tensor.js';
 import { convNormAct, mirrored, residual } from './blocks.js';
 import { type ChannelAttention, channelAttention, splitAttention } from './channel-attention.js';
 import { CAFFE, family, type Names, TORCHVISION } from './family.js';
@@ -400,13 +399,10 @@ export const BLUR_ZEROS = 'blur-zeros';
 export function smaller(net: Net, x: Value, kind: string): Value {
   if (kind === 'average') return net.averagePool(x, { kernel: 2 });
   if (kind !== 'blur' && kind !== BLUR_ZEROS) throw new ModelError('usage', `--assume antialias=${kind} is none of none, blur, ${BLUR_ZEROS}, average`);
-  const channels = sizeOf(x, 1);
-  const window = [1, 2, 1].flatMap((a) => [1, 2, 1].map((b) => (a * b) / 16));
-  const values = Array.from({ length: channels }, () => window).flat();
-  const kernel = float32Tensor('blur', [channels, 1, 3, 3], values, { file: '' });
-  const isMirrored = kind === 'blur';
-  const attributes = { group: channels, strides: [2, 2], dilations: [1, 1], pads: new Array<number>(4).fill(isMirrored ? 0 : 1) };
-  return net.op('Conv', [isMirrored ? mirrored(net, x, 1) : x], attributes, { name: `${net.lastModule}.blur`, weights: { kernel } });
+  const name = `${net.lastModule}.blur`;
+  const wider = kind === 'blur' ? mirrored(net, x, 1) : net.op('Pad', [x], { pads: [0, 0, 1, 1, 0, 0, 1, 1] });
+  // The mean of two neighbours, twice, weighs three as 1, 2, 1; as a convolution it would have a kernel that the net's own class does not.
+  return net.averagePool(net.averagePool(wider, { kernel: 2, stride: 1 }), { kernel: 2, name });
 }
 
 /** The paper's shortcut A: every second place, and zeros for the channels that are new, as many before as behind unless the user says so. */

@@ -54,6 +54,10 @@ const CASES: Readonly<Record<string, string>> = {
   sknet: 'sknet-timm',
   xcit: 'xcit-timm',
   vovnet: 'vovnet-timm',
+  cspnet: 'cspnet-timm',
+  efficientvit: 'efficientvit-timm',
+  tresnet: 'tresnet-timm',
+  twins: 'twins-timm',
 };
 /** Six hundred tensors of one number. */
 const DEEP = new Set(['inception_resnet_v2']);
@@ -79,11 +83,11 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS =
-  'cait xcit davit eva edgenext levit pit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
+  'twins efficientvit cait xcit davit eva edgenext levit pit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
     ' ',
   );
 const WITHOUT_CAFFE =
-  'cait xcit davit eva pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
+  'twins efficientvit cait xcit davit eva pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
     ' ',
   );
 
@@ -93,7 +97,7 @@ const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; 
   caffe: { families: WITHOUT_CAFFE, words: /with erf|Erf has no translation|two values that flow in/ },
 };
 /** Convolutions in groups become as many, each with its part of the kernel. */
-const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['dpn', 'regnet'], 'tfjs-graph': ['dpn', 'regnet'] };
+const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['dpn', 'regnet'], 'tfjs-graph': ['dpn', 'efficientvit', 'regnet'] };
 
 /** Names of weights of more than a few elements, by their bytes. */
 async function values(tensors: readonly Tensor[]): Promise<Map<string, string>> {

@@ -171,9 +171,16 @@ const rmsNorm: Expression = {
 };
 
 /** PyTorch's counts its blocks inside of each channel, as CRD does. */
-const pixels = (call: string): Expression => ({
-  ...unary((x, layer) => `F.${call}(${x}, ${number(layer, 'blocksize')})`),
-  obstacle: (layer) => (layer.attributes.mode === 'CRD' ? null : `${layer.op} with mode DCR`),
+/** PyTorch has the pixels of a channel side by side (CRD); in DCR all channels of a pixel are, and the two change places before or behind. */
+const turned = (x: string, sizes: string) => `${x}.unflatten(1, (${sizes})).transpose(1, 2).flatten(1, 2)`;
+const depthToSpace = unary((x, layer) => {
+  const side = number(layer, 'blocksize');
+  return `F.pixel_shuffle(${layer.attributes.mode === 'CRD' ? x : turned(x, `${side ** 2}, -1`)}, ${side})`;
+});
+const spaceToDepth = unary((x, layer) => {
+  const side = number(layer, 'blocksize');
+  const made = `F.pixel_unshuffle(${x}, ${side})`;
+  return layer.attributes.mode === 'CRD' ? made : turned(made, `-1, ${side ** 2}`);
 });
 
 export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
@@ -241,8 +248,8 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
       `F.instance_norm(${x}, weight=${parameters.scale}, bias=${parameters.bias}, eps=${argument(layer, 'epsilon')})`,
     ...NO_FLOWING,
   },
-  DepthToSpace: pixels('pixel_shuffle'),
-  SpaceToDepth: pixels('pixel_unshuffle'),
+  DepthToSpace: depthToSpace,
+  SpaceToDepth: spaceToDepth,
   ChannelShuffle: unary((x, layer) => `torch.channel_shuffle(${x}, ${number(layer, 'groups')})`),
   Clip: unary((x, layer) => `torch.clamp(${x}, ${argument(layer, 'min')}, ${argument(layer, 'max')})`),
   Softmax: unary((x, layer) => `torch.softmax(${x}, dim=${argument(layer, 'axis')})`),

@@ -131,7 +131,7 @@ function multiScale(net: Net, x: Value, at: string, each: number): Value {
   const split = net.reshape(net.concat(scales), [0, heads, 3 * each, height * width]);
   const part = (i: number) => net.slice(split, 2, i * each, (i + 1) * each);
   // Queries and keys [batch, heads, each, places]; the sum of all weights divides what they weigh.
-  const [q, k, v] = [net.op('Relu', [part(0)]), net.op('Relu', [part(1)]), part(2)];
+  const [q, k, v] = [net.activation(part(0), 'relu'), net.activation(part(1), 'relu'), part(2)];
   const rows = (y: Value) => net.transpose(y, [0, 1, 3, 2]);
   const products = net.op('MatMul', [v, rows(k)]);
   const sums = net.op('ReduceSum', [k], { axes: [3], keepdims: 1 });

@@ -75,6 +75,8 @@ function toTell(op: string, attributes: Attributes, kernel: readonly number[]): 
       return [/padding with (zeros|mode)/];
     case 'DepthToSpace':
       return [/pixels out of channels/];
+    case 'SpaceToDepth':
+      return [/channels out of pixels/];
     case 'LRN':
       return [/local response/];
     default:

@@ -107,6 +107,18 @@ function layerOf({ name }: Tensor): string {
   return name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : name;
 }
 
+/** Layers may share a weight, as the steps of a recurrent one do: all are compared, and what the file stores once is listed once. */
+function onceEach(): (source: Tensor, written: WrittenWeight, role: string) => boolean {
+  const seen = new Map<Tensor, Set<string>>();
+  return (source, { tensor }, role) => {
+    const stored = seen.get(source) ?? new Set();
+    const key = `${role} ${tensor.name}`;
+    const isNew = !stored.has(key);
+    seen.set(source, stored.add(key));
+    return isNew;
+  };
+}
+
 async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: OnProgress): Promise<WeightsReport | null> {
   const pairs = all.filter(({ isPaired }) => isPaired);
   const unpaired = [...new Set(all.filter(({ isPaired }) => !isPaired).map(({ layer }) => layer))];
@@ -114,6 +126,7 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
   const mismatches: WeightMismatch[] = [];
   const inRows: WeightMismatch[] = [];
   const tensors: WeightReport[] = [];
+  const isNew = onceEach();
   for (const [i, { layer, role, source, written, rows }] of pairs.entries()) {
     const told = (message: string): WeightMismatch => ({ layer, role, message: `layer "${layer}", ${role}: ${message}` });
     const mismatch = (message: string) => mismatches.push(told(message));
@@ -122,7 +135,7 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
       if (problem !== null) mismatch(problem);
       const apart = problem !== null && !judged && rows !== undefined ? await rowsApart(source, written, rows) : null;
       if (apart !== null) inRows.push(told(apart));
-      tensors.push({ layer, role, ...facts });
+      if (isNew(source, written, role)) tensors.push({ layer, role, ...facts });
     } else mismatch(`the file has no ${role} for it`);
     onProgress?.(i + 1, pairs.length);
   }

@@ -56,3 +56,25 @@ it('to Caffe, which has nothing narrower, it is refused', async () => {
     message: expect.stringMatching(/float32 or float64, and in nothing narrower/),
   });
 });
+
+it.each(['int8', 'float16'] as const)('%s: a copy of a file with recurrent nodes says that their kernels stay, and counts them', async (dtype) => {
+  const wave = (name: string, ...shape: number[]) =>
+    float32Tensor(
+      name,
+      shape,
+      Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i * 0.7 + i) / 4),
+      ORIGIN,
+    );
+  const folder = temporaryFolder();
+  const bytes = await onnxFile({
+    nodes: [node('MatMul', ['x', 'm'], ['p']), node('GRU', ['p', 'w', 'r'], ['y'], { hidden_size: intAttribute(24), linear_before_reset: intAttribute(1) })],
+    tensors: [wave('m', 16, 16), wave('w', 1, 72, 16), wave('r', 1, 72, 24)],
+    inputs: [['x', [3, 1, 16]]],
+  });
+  writeFileSync(join(folder, 'a.onnx'), bytes);
+  const { report, totals, warnings } = await shrinkFile(join(folder, 'a.onnx'), join(folder, 'b.onnx'), { dtype, samples: 2 });
+  const kernels = 72 * (16 + 24);
+  expect(report!.verdict).toBe('match');
+  expect(warnings.find(({ code }) => code === 'wide')!.message).toMatch(new RegExp(`^${4 * kernels} bytes of GRU nodes stay`));
+  expect(totals.loaded!.before).toBe(4 * (16 * 16 + kernels));
+});

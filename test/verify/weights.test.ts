@@ -31,6 +31,18 @@ describe('a conversion', () => {
     expect(await verifyWrittenMap(map, await written(map))).toMatchObject({ verdict: 'match', weights: { compared: 2, equal: 2, judged: true } });
   });
 
+  it('lists a weight that several layers share once, as the file stores it, and compares it for each', async () => {
+    const square = tensor('s', [4, 4]);
+    const layers = ['x', 'first', 'second'].map((input, place) => {
+      const name = ['first', 'second', 'third'][place]!;
+      return { name, op: 'Gemm', inputs: [input], outputs: [name], weights: { kernel: square } };
+    });
+    const map = mapOf(layers, [X], [output('third', 4)]);
+    const report = await verifyWrittenMap(map, await written(map));
+    expect(report).toMatchObject({ verdict: 'match', weights: { compared: 3, equal: 3, tensors: [{ layer: 'first', byteLengthAfter: 64 }] } });
+    expect(report.weights!.tensors).toHaveLength(1);
+  });
+
   it('does not take the weights of an unused node for those that are computed with', async () => {
     const map = mapOf([{ ...dense, weights: { kernel, bias } }], [X], [output('dense', 3)]);
     const files = await written(map);

@@ -100,6 +100,21 @@ export function apartNotices({ apart }: Patch): Notice[] {
   }));
 }
 
+/** Nodes whose kernels a copy keeps, by the places of these: the map has them as layers for each step. */
+const RECURRENT: ReadonlySet<string> = new Set(['LSTM', 'GRU', 'RNN']);
+const RECURRENT_KERNELS = [1, 2] as const;
+
+/** That a copy which was to be narrower is not where most of its bytes may be. */
+export function wideNotices({ model: { nodes, initializers } }: Patch, { dtype }: WriteOptions): Notice[] {
+  if (dtype === 'source') return [];
+  const kept = nodes.filter(({ op, domain }) => RECURRENT.has(op) && (domain === '' || domain === 'ai.onnx'));
+  const kernels = new Set(kept.flatMap(({ inputs }) => RECURRENT_KERNELS.flatMap((place) => initializers.get(inputs[place] ?? '') ?? [])));
+  const wide = [...kernels].filter((tensor) => isFloatDType(tensor.dtype) && DTYPE_BYTES[tensor.dtype] > DTYPE_BYTES[dtype]);
+  const bytes = wide.reduce((sum, tensor) => sum + tensorSpan(tensor).byteLength, 0);
+  const message = `${bytes} bytes of ${[...new Set(kept.map(({ op }) => op))].join(' and ')} nodes stay as wide as they are in a copy of the file; --step 0.1 writes the net anew, step by step, with all of its kernels in codes`;
+  return wide.length === 0 ? [] : [{ code: 'wide', message }];
+}
+
 interface LargeWeight {
   readonly name: string;
   readonly tensor: Tensor;

@@ -17,5 +17,8 @@ export function operatorInWords({ op, foreign }: { readonly op: string; readonly
   return foreign ? `the operator ${op}, which is kept as it came (${clipped(foreign.reason)}),` : `the operator ${op}`;
 }
 
+/** Why an input was left out of a comparison. */
+export const TOO_SENSITIVE_THERE = 'the net is so sensitive there that rounding decides';
+
 /** How the sentence ends that tells of a difference which a runtime's optimisations make. */
 export const RUNTIMES_FAULT = "the fault is the runtime's, not the file's";

@@ -5,7 +5,7 @@
 
 import { DRAWS } from '../model/drawing.js';
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
-import { listed, RUNTIMES_FAULT } from '../words.js';
+import { listed, RUNTIMES_FAULT, TOO_SENSITIVE_THERE } from '../words.js';
 import { formatCount } from './numbers.js';
 import { capitalise } from './verdict.js';
 
@@ -32,7 +32,7 @@ export function nextStep(report: Report, isBisected = false): string {
   );
 }
 
-function nothingCompared({ verdict, outputs, compared, witness }: Report): string | null {
+function nothingCompared({ verdict, outputs, compared, witness, notes }: Report): string | null {
   if (verdict !== 'nothing-compared') return null;
   if (outputs.some(({ nonFinite }) => nonFinite.actual > 0)) {
     return 'every value is NaN or infinite on both sides, so the source itself computes none: look at its weights (`weighbridge inspect --weights`), and at the inputs.';
@@ -41,6 +41,9 @@ function nothingCompared({ verdict, outputs, compared, witness }: Report): strin
   if (compared.values > 0) {
     const where = witness.kind === 'recorded' ? 'the recording has no array for' : 'one side does not give';
     return `${where} ${missing.join(', ')}: every output must be compared before two nets are said to be the same.`;
+  }
+  if (notes.some((note) => note.includes(TOO_SENSITIVE_THERE))) {
+    return 'rounding decides what the net makes of every input that was given (an angle near half a turn, a number near a step): give others with --inputs or --golden, or end the net before that layer with --until.';
   }
   return 'no output of one side could be paired with one of the other: compare the names and shapes that `weighbridge inspect` shows for both files.';
 }

@@ -1,6 +1,7 @@
 /** What every comparison of predictions has in common: both sides run on the same inputs, one sample after the other. */
 import { isModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
+import { TOO_SENSITIVE_THERE } from '../words.js';
 import { TOO_SENSITIVE } from './band.js';
 import { PLAIN, type Range } from './inputs.js';
 import type { VerifyOptions } from './options.js';
@@ -66,7 +67,7 @@ export async function runSamples(
     }
     const slack = await slackFor(map, { allowedFor, comparison, most }, { feeds, wanted, found, range });
     if (slack === null) {
-      leftOut.push({ range, why: 'the net is so sensitive there that rounding decides', isSensitive: true });
+      leftOut.push({ range, why: TOO_SENSITIVE_THERE, isSensitive: true });
       continue;
     }
     comparison.add(wanted, found, slack, feeds === measuredOn);

@@ -513,6 +513,17 @@ describe('TensorFlow nodes', () => {
     expect([first, second].map((value) => Number(value!.toFixed(4)))).toEqual([-2, -4]);
   });
 
+  it('cross entropy is that of a softmax, by shares or by places', async () => {
+    const x = [1, 2, 0.5, 3, 1, 1];
+    const logs = [0, 1].map((row) => Math.log(x.slice(3 * row, 3 * row + 3).reduce((sum, value) => sum + Math.exp(value), 0)));
+    const rounded = (values: readonly number[]) => values.map((value) => Number(value.toFixed(5)));
+    const [sparse] = await made(one('SparseSoftmaxCrossEntropyWithLogits', [2, 3], { Tlabels: int32 }, { labels: whole(1, 0) }), [x]);
+    expect(rounded(sparse!)).toEqual(rounded([logs[0]! - 2, logs[1]! - 3]));
+    const labels: Weight = { dtype: 'float32', shape: [2, 3], values: [0.5, 0, 0.5, 0, 1, 0] };
+    const [shared] = await made(one('SoftmaxCrossEntropyWithLogits', [2, 3], {}, { labels }), [x]);
+    expect(rounded(shared!)).toEqual(rounded([logs[0]! - 0.75, logs[1]! - 1]));
+  });
+
   it('rows are combined by the segments that they are in, and bounds are counted', async () => {
     const x = [1, -2, 3, 4, 5, -6];
     const sorted = (op: string) => made(one(op, [3, 2], { Tindices: int32 }, { ids: whole(0, 0, 2) }), [x]);

@@ -301,6 +301,16 @@ export const elements: Readonly<Record<string, TfRule>> = {
   },
   Softmax: unary('Softmax', () => ({ axis: -1 })),
   LogSoftmax: unary('LogSoftmax', () => ({ axis: -1 })),
+  // Losses of each row; their gradients nothing reads in inference.
+  SoftmaxCrossEntropyWithLogits: (operation) => {
+    const shares = operation.before('Mul', [operation.before('LogSoftmax', [operation.input(0)], { axis: -1 }), operation.input(1)]);
+    return operation.add('Neg', [operation.before('ReduceSum', [shares, operation.integers([-1])], { keepdims: 0 })]);
+  },
+  SparseSoftmaxCrossEntropyWithLogits: (operation) => {
+    const places = operation.before('Unsqueeze', [operation.input(1), operation.integers([-1])]);
+    const chosen = operation.before('GatherElements', [operation.before('LogSoftmax', [operation.input(0)], { axis: -1 }), places], { axis: -1 });
+    return operation.add('Neg', [operation.before('Squeeze', [chosen, operation.integers([-1])])]);
+  },
   _FusedConv2D: fused(windows.Conv2D!),
   FusedConv2D: fused(windows.Conv2D!),
   _FusedDepthwiseConv2dNative: fused(windows.DepthwiseConv2dNative!),

@@ -48,6 +48,22 @@ describe('the cause of a mismatch', () => {
     expect(cause!.message).toContain(`explained by: ${cause!.explainedBy[0]!.what}`);
   });
 
+  it('is a weight that another layer has in another role', async () => {
+    const own = mapOf(
+      [
+        { name: 'conv', op: 'Conv', inputs: ['x'], outputs: ['h'], weights: { kernel: tensor('k', [3, 3, 1, 1]), bias: tensor('b', [3], [0.3, -0.1, 0.2]) } },
+        { name: 'shift', op: 'Add', inputs: ['h'], outputs: ['y'], weights: { operand: tensor('o', [3, 1, 1], [1, -2, 0.7]) } },
+      ],
+      [{ name: 'x', value: 'x', dtype: 'float32', shape: ['N', 3, 4, 4], layout: 'nchw' }],
+      [{ name: 'y', value: 'y', dtype: 'float32', shape: ['N', 3, 4, 4], layout: 'nchw' }],
+    );
+    const { cause } = await verify(
+      await subjectOf(own),
+      change('conv', 2, (_, i) => [1, -2, 0.7][i]!),
+    );
+    expect(cause!.explainedBy[0]).toMatchObject({ kind: 'weights-of-another', layer: 'conv', what: 'bias: the operand of layer "shift"' });
+  });
+
   it.each<[what: string, layer: string, kind: string, says: string, edit: Edit]>([
     ['a padding of one side alone', 'conv1', 'padding', 'pads [1,4,1,1] for [1,1,1,1]', attribute('conv1', 'pads', [1, 4, 1, 1])],
     ['a factor', 'fc', 'operator', 'Gemm ("product"), Mul ("alpha"), Add for Gemm', factor('fc', 1.013)],

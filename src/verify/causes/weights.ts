@@ -130,20 +130,38 @@ function* moved(layer: Layer, role: string, tensor: Tensor): Iterable<Cause> {
 /** Layers that are looked at for weights that may have been taken in the place of another's. */
 const MOST_LAYERS = 24;
 
-/** The weights of another layer, all or one of them. */
+/** The weights of another layer, all or one of them; one may have another role there, as the bias of a dense layer is an operand where it is added apart. */
 export const ofAnotherLayer: Family = function* ({ map, layer }) {
   const roles = Object.keys(layer.weights);
-  const fits = (other: Layer, role: string) => other.weights[role] !== undefined && `${other.weights[role].shape}` === `${layer.weights[role]!.shape}`;
   const at = map.layers.indexOf(layer);
   const distance = (other: Layer) => Math.abs(map.layers.indexOf(other) - at);
-  const near = map.layers.filter((other) => other !== layer && roles.some((role) => fits(other, role))).sort((a, b) => distance(a) - distance(b));
-  for (const other of near.slice(0, MOST_LAYERS)) {
-    const shared = roles.filter((role) => fits(other, role));
+  const near = map.layers
+    .filter((other) => other !== layer)
+    .map((other) => ({ other, fitting: roles.map((role) => ({ role, own: layer.weights[role]!, from: rolesLike(layer.weights[role]!, role, other) })) }))
+    .filter(({ fitting }) => fitting.some(({ from }) => from.length > 0))
+    .sort((a, b) => distance(a.other) - distance(b.other));
+  for (const { other, fitting } of near.slice(0, MOST_LAYERS)) {
+    const shared = fitting.filter(({ role, own }) => `${other.weights[role]?.shape}` === `${own.shape}`).map(({ role }) => role);
     if (shared.length > 1) {
       const weights = Object.fromEntries(shared.map((role) => [role, other.weights[role]!]));
       yield { kind: 'weights-of-another', what: `weights of layer "${other.name}"`, layer: withWeights(layer, weights) };
     }
-    for (const role of shared)
-      yield { kind: 'weights-of-another', what: `${role} of layer "${other.name}"`, layer: withWeights(layer, { [role]: other.weights[role]! }) };
+    for (const { role, own, from } of fitting) {
+      for (const its of from) {
+        const what = its === role ? `${role} of layer "${other.name}"` : `${role}: the ${its} of layer "${other.name}"`;
+        yield { kind: 'weights-of-another', what, layer: withWeights(layer, { [role]: reshape(other.weights[its]!, own.shape) }) };
+      }
+    }
   }
 };
+
+/** Roles in which another layer has a weight of a shape, the same one first; in another role what has more than one value, but for axes of one. */
+function rolesLike({ shape, dtype }: Tensor, role: string, { weights }: Layer): string[] {
+  const sizes = shape.filter((size) => size !== 1);
+  const isLike = (its: string, other: Tensor) =>
+    (its === role && `${other.shape}` === `${shape}`) ||
+    (sizes.length > 0 && other.dtype === dtype && `${other.shape.filter((size) => size !== 1)}` === `${sizes}`);
+  return Object.keys(weights)
+    .filter((its) => isLike(its, weights[its]!))
+    .sort((a, b) => Number(b === role) - Number(a === role));
+}

@@ -163,3 +163,22 @@ test('a blob of any rank and channel count arrives in order', async () => {
   expect(shape).toEqual([2, 5, 2, 3]);
   expect([...(doubled as Float32Array)]).toEqual([...data].map((value) => 2 * value));
 });
+
+test('a batch of another size than the first, behind a Slice, has all of its rows', async () => {
+  const prototxt = `layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 4 dim: 2 dim: 2 } } }
+    layer { name: "s" type: "Slice" bottom: "data" top: "a" top: "b" slice_param { axis: 1 slice_point: 3 } }
+    layer { name: "c" type: "Concat" bottom: "b" bottom: "a" top: "c" concat_param { axis: 1 } }`;
+  // A net that has a name and no weights.
+  const files = memoryFileSet({ 'net.prototxt': text(prototxt), 'net.caffemodel': Uint8Array.of(10, 1, 110) }, 'net.caffemodel');
+  const session = await opencv.open({ files, prototxt: 'net.prototxt' });
+  try {
+    for (const rows of [1, 3, 2]) {
+      const data = Float32Array.from({ length: 16 * rows }, (_, i) => i);
+      const made = (await session.run(new Map([['data', { shape: [rows, 4, 2, 2], data }]]))).get('c')!;
+      expect(made.shape).toEqual([rows, 4, 2, 2]);
+      expect(Array.from(made.data as Float32Array)).toEqual(Array.from(data, (_, i) => i + (i % 16 < 4 ? 12 : -4)));
+    }
+  } finally {
+    await session.close();
+  }
+});

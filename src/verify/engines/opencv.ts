@@ -88,10 +88,12 @@ export const opencv: Engine = {
     const { cv } = await load().catch((error: unknown) => {
       throw new ModelError('engine', `OpenCV could not be loaded; ${installLine()}`, { file }, error);
     });
-    const weights = new Uint8Array(caffemodel.byteLength);
-    await caffemodel.readInto(0, weights);
-    const net = guard(cv, file, () => readNet(cv, wiring.text, weights));
-    return openSession(cv, net, wiring, file, model.layers === true);
+    const readAnew = async () => {
+      const weights = new Uint8Array(caffemodel.byteLength);
+      await caffemodel.readInto(0, weights);
+      return guard(cv, file, () => readNet(cv, wiring.text, weights));
+    };
+    return openSession({ cv, readAnew, wiring, file, inner: model.layers === true }, await readAnew());
   },
 };
 
@@ -100,8 +102,22 @@ async function weightsName(files: FileSet, main: string, prototxt: string): Prom
   return main === prototxt ? ((await openModel(files)).details.weights ?? main) : main;
 }
 
-/** @param inner whether every layer's first output is shown, by the layer's name */
-function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, inner: boolean): Session {
+/** A Slice (4.3) keeps the sizes of what it was fed first, and gives of a larger batch no more rows than that had. */
+const KEEPS_SIZES = /\btype\s*:\s*"?slice\b/i;
+
+interface SessionOf {
+  readonly cv: OpenCv;
+  readonly wiring: CaffeWiring;
+  readonly file: string;
+  /** Whether every layer's first output is shown, by the layer's name. */
+  readonly inner: boolean;
+  readAnew(): Promise<Net>;
+}
+
+function openSession({ cv, wiring, file, inner, readAnew }: SessionOf, first: Net): Session {
+  let net: Net | null = first;
+  let sizes: string | null = null;
+  const keepsSizes = KEEPS_SIZES.test(wiring.text);
   const reshaper = new Reshaper(cv);
   const outputs = new Map(wiring.outputs.map(({ name, layer }) => [name, layer]));
   const intermediates = inner ? wiring.layers.filter((name) => !outputs.has(name)) : undefined;
@@ -122,18 +138,26 @@ function openSession(cv: OpenCv, net: Net, wiring: CaffeWiring, file: string, in
     /** The batch as it is fed: the prototxt's is often another one, and OpenCV takes any. */
     async run(feeds, wanted = [...outputs.keys()]) {
       const layers = wanted.map(layerOf);
+      const fedSizes = wiring.inputs.map(({ name }) => fed(feeds, name, file).shape.join()).join(';');
+      if (keepsSizes && sizes !== null && sizes !== fedSizes) {
+        net?.delete();
+        net = null;
+      }
+      sizes = fedSizes;
+      net ??= await readAnew();
+      const own = net;
       const values = guard(cv, file, () => {
         for (const { name } of wiring.inputs) {
           const { shape, data } = fed(feeds, name, file);
-          net.setInput(reshaper.blob(shape, Float32Array.from(data as ArrayLike<number | bigint>, Number)), name);
+          own.setInput(reshaper.blob(shape, Float32Array.from(data as ArrayLike<number | bigint>, Number)), name);
         }
-        return layers.map((layer) => readMat(net.forward(layer)));
+        return layers.map((layer) => readMat(own.forward(layer)));
       });
       return new Map(wanted.map((name, i) => [name, values[i]!]));
     },
     async close() {
       reshaper.close();
-      net.delete();
+      net?.delete();
     },
   };
 }

@@ -138,9 +138,11 @@ function spread(stored: Uint8Array, unit: number, byteLength: number, levels: re
     }
     const [start, end] = [named.segments[above], named.segments[above + 1]];
     if (start === undefined || end === undefined || start < 0 || end > named.indices.length) throw contradiction();
-    for (let i = start; i < end; i++) {
+    // Places that are named again and again would be gone through at each level, and a few of those come to more than ever ends.
+    for (let i = start, before = -1; i < end; i++) {
       const index = named.indices[i]!;
-      if (index < 0 || index >= size) throw contradiction();
+      if (index <= before || index >= size) throw contradiction();
+      before = index;
       walk(at + 1, i, place + index * stride);
     }
   };

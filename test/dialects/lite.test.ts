@@ -688,6 +688,8 @@ describe('weights that are stored sparsely, or behind the FlatBuffer', () => {
       sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 2, 3], indices: [0, 4, 1] }] }),
       /what its levels name/,
     ],
+    ['name a place twice', sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 2, 3], indices: [3, 3, 1] }] }), /what its levels name/],
+    ['name a place before another', sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 2, 3], indices: [3, 0, 1] }] }), /what its levels name/],
     ['name more places than are stored', sparse([1, 2], [3, 4], csr), /what its levels name/],
     ['store more than they name', sparse([1, 2, 3, 4], [3, 4], csr), /what its levels name/],
     ['have fewer segments than rows', sparse([1, 2, 3], [3, 4], { ...csr, levels: [3, { segments: [0, 2, 3], indices: [0, 3, 1] }] }), /what its levels name/],

@@ -119,7 +119,7 @@ export function layerScale(net: Net, x: Value, path: string | undefined): Value 
   const features = sizeOf(x, x.shape.length - 1);
   const scale = net.store.takeParameter(path, [features]);
   const name = net.store.sourceName(path);
-  if (scale?.shape.join() !== String(features)) throw new Departure(name, `is no scale of ${features} features`);
+  if (scale?.shape.join() !== String(features)) throw new Departure(name, scale ? `is no scale of ${features} features` : 'is missing');
   return net.constantOp('Mul', x, scale, name);
 }
 

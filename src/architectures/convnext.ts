@@ -174,7 +174,8 @@ export const convnext = family<Size>({
           const blended = net.dense(version === 2 ? responses(net, wide, `${at}.grn`) : wide, `${at}.block.5`, { out: width });
           if (version === 2) return net.transpose(blended, [0, 3, 1, 2]);
           const scale = net.store.takeParameter(`${at}.layer_scale`, [width, 1, 1]);
-          if (scale?.shape[0] !== width) throw new Departure(net.store.sourceName(`${at}.layer_scale`), `is no scale of ${width} channels`);
+          if (scale?.shape[0] !== width)
+            throw new Departure(net.store.sourceName(`${at}.layer_scale`), scale ? `is no scale of ${width} channels` : 'is missing');
           return net.transpose(net.constantOp('Mul', blended, reshape(scale, [width]), net.store.sourceName(`${at}.layer_scale`)), [0, 3, 1, 2]);
         };
         x = residual(net, x, branch);

@@ -97,6 +97,6 @@ function scaled(net: Net, x: Value, path: string): Value {
   const channels = sizeOf(x, 1);
   const scale = net.store.takeParameter(path, [channels]);
   const name = net.store.sourceName(path);
-  if (scale?.shape.join() !== String(channels)) throw new Departure(name, `is no scale of ${channels} channels`);
+  if (scale?.shape.join() !== String(channels)) throw new Departure(name, scale ? `is no scale of ${channels} channels` : 'is missing');
   return net.constantOp('Mul', x, reshape(scale, [channels, 1, 1]), name);
 }

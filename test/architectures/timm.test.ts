@@ -27,7 +27,7 @@ describe("timm's nets", () => {
   const listed = new Set(listArchitectures().flatMap(({ nets }) => nets));
 
   it('are as many as were recorded', () => {
-    expect(Object.keys(recorded).length).toBe(33);
+    expect(Object.keys(recorded).length).toBe(45);
   });
 
   it.each(Object.entries(recorded))('%s stride, pad and share channels where timm does', (name, { shapes, convs }) => {
@@ -37,6 +37,14 @@ describe("timm's nets", () => {
     const layers = new Map(map!.layers.map((layer) => [layer.name, layer]));
     const done = Object.keys(convs).map((module) => [module, layers.has(module) ? doneBy(layers.get(module)!) : null]);
     expect(Object.fromEntries(done)).toEqual(convs);
+  });
+
+  it.each([
+    ['levit_conv_256', 'HardSigmoid'],
+    ['levit_512d', 'Sigmoid'],
+  ])('%s has the activation that timm gives it', (name, op) => {
+    const { map } = atOnce(recogniseStateDict(blank(recorded[name]!.shapes), options));
+    expect(new Set(map!.layers.map((layer) => layer.op).filter((kind) => kind.endsWith('igmoid')))).toEqual(new Set([op]));
   });
 
   /** Two blocks of 128 features over patches of 16 pixels, whose answer is read by a token that asks all others. */

@@ -14,7 +14,8 @@ import { type Subject, scoreFault, subjectOf, verifyEdited as verify, writtenOnn
 import { FAMILIES } from './faults/families.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { all, attribute, change, changeBytes, changeOp, constant, type Edit, nodeOf, rearrange, skipNode } from './faults/onnx-edit.js';
-import { attributes, mapOf, node, onnxBytes, port, spread, tensor, verifyWrittenMap } from './small-files.js';
+import { editTfjs } from './faults/tfjs-edit.js';
+import { attributes, mapOf, node, onnxBytes, port, spread, tensor, verifyWrittenMap, written } from './small-files.js';
 
 const statistics = {
   scale: tensor('s', [3], [1, 2, 0.5]),
@@ -46,6 +47,15 @@ describe('the cause of a mismatch', () => {
     expect(cause!.explainedBy[0]!.error).toBeLessThan(2e-6);
     expect(cause!.error).toBeGreaterThan(1e-4);
     expect(cause!.message).toContain(`explained by: ${cause!.explainedBy[0]!.what}`);
+  });
+
+  it('is a matrix read one element too late, as a file of TensorFlow.js has it', async () => {
+    const dense = { name: 'fc', op: 'Gemm', inputs: ['x'], outputs: ['y'], weights: { kernel: tensor('k', [3, 4]), bias: tensor('b', [3]) } };
+    const port = (name: string, size: number) => ({ name, value: name, dtype: 'float32', shape: ['N', size], layout: 'other' }) as const;
+    const own = mapOf([dense], [port('x', 4)], [port('y', 3)]);
+    const wrong = editTfjs(await written(own, 'tfjs-graph'), ({ values }) => void values('fc/kernel').copyWithin(0, 1));
+    const { cause } = await verifyWrittenMap(own, wrong, {}, 'tfjs-graph');
+    expect(cause!.explainedBy[0]).toMatchObject({ kind: 'span', layer: 'fc', what: 'values of kernel read one element too late, the one at the end twice' });
   });
 
   it('is a weight that another layer has in another role', async () => {

@@ -41,7 +41,7 @@ const SPATIAL: ReadonlySet<string> = new Set(['depth', 'height', 'width']);
 function storedOrders(rank: number, role: string): number[][] {
   const own = Array.from({ length: rank }, (_, axis) => axis);
   if (role !== 'kernel') return [own];
-  return rank === 2 ? [own] : [own, [...own.slice(2), 1, 0], [...own.slice(2), 0, 1]];
+  return rank === 2 ? [own, [1, 0]] : [own, [...own.slice(2), 1, 0], [...own.slice(2), 0, 1]];
 }
 
 function* flips({ layer }: Suspect, role: string, tensor: Tensor): Iterable<Cause> {
@@ -119,10 +119,14 @@ function* moved(layer: Layer, role: string, tensor: Tensor): Iterable<Cause> {
     const stored = permute(tensor, order);
     for (const by of [1, -1]) {
       const what = `values of ${role} read one element too ${by > 0 ? 'late' : 'early'}`;
-      const aside = worked(stored, (values) => values.map((_, i) => values[i + by] ?? 0));
-      const around = reshape(rolled(reshape(stored, [elementCount(shape)]), 0, -by), stored.shape);
-      yield { kind: 'span', what, layer: withWeights(layer, { [role]: permute(aside, inverse(order)) }) };
-      yield { kind: 'span', what: `${what}, around the end`, layer: withWeights(layer, { [role]: permute(around, inverse(order)) }) };
+      const moved = (atEnd: (values: Float64Array, i: number) => number) =>
+        permute(
+          worked(stored, (values) => values.map((_, i) => values[i + by] ?? atEnd(values, i))),
+          inverse(order),
+        );
+      yield { kind: 'span', what, layer: withWeights(layer, { [role]: moved(() => 0) }) };
+      yield { kind: 'span', what: `${what}, around the end`, layer: withWeights(layer, { [role]: moved((values) => values.at(by > 0 ? 0 : -1)!) }) };
+      yield { kind: 'span', what: `${what}, the one at the end twice`, layer: withWeights(layer, { [role]: moved((values, i) => values[i]!) }) };
     }
   }
 }

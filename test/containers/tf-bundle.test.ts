@@ -77,6 +77,36 @@ describe('tensor bundles', () => {
     await expect(readTensorBundle(memoryFileSet({ 'v.index': index }, null), 'v')).rejects.toMatchObject({ kind: 'unsafe' });
   });
 
+  /** The data block in place of the real one, with a checksum that holds. */
+  const blockOf = (...bytes: readonly number[]) => {
+    let isFirst = true;
+    const pack = (block: readonly number[]) => {
+      const packed = [0, isFirst ? bytes : block] as const;
+      isFirst = false;
+      return packed;
+    };
+    return bundleOf([{ name: 'w', shape: [6], byteLength: 24 }], { pack });
+  };
+  const ONE_RESTART = [0, 0, 0, 0, 1, 0, 0, 0];
+  const w = { name: 'w', shape: [6], byteLength: 24 };
+
+  it.each<[what: string, index: Uint8Array, says: RegExp]>([
+    ['of a few bytes', new Uint8Array(20), /20 bytes are no table/],
+    ['without its signature', bundleOf([w]).map((byte, i, all) => (i === all.length - 1 ? byte ^ 1 : byte)), /without its signature/],
+    ['with an empty block', blockOf(0, 0), /a block of 2 bytes/],
+    ['with more restart points than bytes', blockOf(0, 0, 0, 0, 255, 255, 0, 0), /65535 restart points/],
+    ['whose first key shares something', blockOf(5, 1, 1, 97, 98, ...ONE_RESTART), /shares more than/],
+    ['whose value ends behind the block', blockOf(0, 1, 100, 97, ...ONE_RESTART), /101 bytes are said to follow/],
+    ['with a number that does not end', blockOf(...new Array<number>(12).fill(255), ...ONE_RESTART), /cut off or too long/],
+    ['of no shards', bundleOf([w], { shards: 0 }), /a bundle of 0 shards/],
+    ['of a shard beyond them', bundleOf([{ ...w, shard: 3 }]), /names shard 3 of 1/],
+    ['of more bytes than the shard has', bundleOf([{ ...w, shape: [60], byteLength: 240 }]), /takes bytes 0 to 240, but .* ends at byte 24/],
+    ['of other bytes than its shape takes', bundleOf([{ ...w, shape: [5] }]), /does not take 24 bytes/],
+  ])('%s are refused', async (_, index, says) => {
+    const error = await floatsOf(index, 'w', bytesOf(values)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ name: 'ModelError', kind: 'malformed', message: expect.stringMatching(says) });
+  });
+
   it('of machines that write the largest byte first are turned', async () => {
     const turned = bytesOf(values);
     for (let at = 0; at < turned.length; at += 4) turned.subarray(at, at + 4).reverse();

@@ -2,8 +2,8 @@
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of this command
 const COLOURS = /\u001b\[[\d;]*m/g;
-/** 'witness  ...', 'on the wire  ...', 'match (independent: ...): ...': what is told in words. Tables and programs have no such start. */
-const TOLD = /^(?:([a-z][a-z-]*(?: [a-z]+){0,2} {2,})|\d+ of \d+ {2,}|[a-z][a-z ]*(?: \(|: )|[\w./-]+: )/;
+/** 'witness  ...', 'on the wire  ...', 'match (independent: ...): ...': what is told in words. Tables and programs have no such start. 'predicts' fills its column. */
+const TOLD = /^(?:predicts |([a-z][a-z-]*(?: [a-z]+){0,2} {2,})|\d+ of \d+ {2,}|[a-z][a-z ]*(?: \(|: )|[\w./-]+: )/;
 /** Where lines of a label go on; too little is left beside a longer one. */
 const INDENT = 9;
 

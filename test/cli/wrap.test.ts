@@ -9,6 +9,7 @@ describe('wrapTold', () => {
     const text = 'witness  TensorFlow.js 4.22.0 (wasm), on the original file; it shares no code with our reader';
     expect(wrapTold(text, 60)).toBe('witness  TensorFlow.js 4.22.0 (wasm), on the original file;\n         it shares no code with our reader');
     expect(wrapTold(text, 200)).toBe(text);
+    expect(wrapTold('predicts the same class first for 297 of 300 inputs', 40)).toBe('predicts the same class first for 297 of\n         300 inputs');
     expect(wrapTold('on the wire    264.7 KiB -> 60.8 KiB as it is; --compress gzip writes what is sent', 80)).toMatch(/ is\n {9}sent$/);
   });
 

@@ -220,3 +220,14 @@ it('sums of many products of codes are whole, although processors without VNNI c
   const x: NdArray = { shape: [1, 64], data: new Float32Array(64).fill(255) };
   expect(await run(ortCpu, { files: memoryFileSet({ 'net.onnx': file }, 'net.onnx') }, x)).toEqual([64 * 255 * 127]);
 });
+
+it('weights in codes with a scale for each channel, and no zeros, run: asked for whole sums ONNX Runtime would make one zero of them', async () => {
+  const codes = numbersTensor('w', 'int8', [2, 2], [1, 2, 3, 4], { file: 'test' });
+  const file = await onnxFile({
+    nodes: [node('DequantizeLinear', ['w', 's'], ['wide'], { axis: intAttribute(0) }), node('Gemm', ['x', 'wide'], ['y'], { transB: intAttribute(1) })],
+    tensors: [codes, float32Tensor('s', [2], [1, 10], { file: 'test' })],
+    inputs: [['x', [1, 2]]],
+  });
+  const x: NdArray = { shape: [1, 2], data: new Float32Array([1, 1]) };
+  expect(await run(ortCpu, { files: memoryFileSet({ 'net.onnx': file }, 'net.onnx') }, x)).toEqual([3, 70]);
+});

@@ -3,7 +3,7 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { concatBytes } from '../../bytes/byte-sink.js';
 import type { ByteSource } from '../../bytes/byte-source.js';
 import { closingOnError } from '../../bytes/closing.js';
-import { readOnnxModel } from '../../containers/onnx.js';
+import { type ReadModel, readOnnxModel } from '../../containers/onnx.js';
 import { isModelError, ModelError } from '../../errors.js';
 import { isDType } from '../../model/dtype.js';
 import { type Availability, type Engine, type EngineModel, missingPackage, type Session, type SessionPort } from '../engine.js';
@@ -83,6 +83,19 @@ const FLOAT32_PRODUCTS = { qdq_matmulnbits_accuracy_level: '1' };
 const WHOLE_PRODUCTS = { x64quantprecision: '1' };
 
 /**
+ * Whether it can be asked to: it makes unsigned codes of all signed ones then, and where a DequantizeLinear has scales along an axis and no zeros, it (1.30) makes
+ * one zero for all of them and does not run the file.
+ */
+function wholeProducts(read: ReadModel | null): object {
+  return read?.nodes.every(({ op, inputs }) => op !== 'DequantizeLinear' || (inputs[2] ?? '') !== '') ? WHOLE_PRODUCTS : {};
+}
+
+/** What our reader cannot read a runtime may, or says why not in its own words. */
+async function readIfCan({ files }: EngineModel): Promise<ReadModel | null> {
+  return readOnnxModel(files, files.main!).catch((error) => (isModelError(error) ? null : Promise.reject(error)));
+}
+
+/**
  * It puts float16 weights as float32 into the nodes that it computes in float32, and ends the process (1.30) at a matrix product that it has taken together
  * with a Transpose of more than two axes, or where a Cast has another name than its value. Without it, the weights are widened in each run.
  */
@@ -93,7 +106,7 @@ function optionsFor({ options }: OrtBuild, model: EngineModel): InferenceSession
     logSeverityLevel: LOG_SEVERITY,
     ...options,
     ...(model.asWritten ? { graphOptimizationLevel: 'disabled' as const } : {}),
-    extra: { optimization: WITHOUT, ...options.extra, session: { ...FLOAT32_PRODUCTS, ...WHOLE_PRODUCTS, ...(options.extra?.session as object | undefined) } },
+    extra: { optimization: WITHOUT, ...options.extra, session: { ...FLOAT32_PRODUCTS, ...(options.extra?.session as object | undefined) } },
   };
 }
 
@@ -124,8 +137,7 @@ const DEAR_BYTES = 2 ** 28;
 /** A large model on disk in pieces, of which one is in memory at a time; null where it is small, or cannot be run so. */
 async function openInPieces(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[] | undefined): Promise<Session | null> {
   if (!build.readsPaths || model.path === undefined || model.asWritten) return null;
-  // What our reader cannot read a runtime may, or says why not in its own words.
-  const read = await readOnnxModel(model.files, model.files.main!).catch((error) => (isModelError(error) ? null : Promise.reject(error)));
+  const read = await readIfCan(model);
   if (!read) return null;
   const bytes = read.storedTensors.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0);
   const isApart = read.externalFiles.length > 0;
@@ -139,7 +151,7 @@ async function openInPieces(build: OrtBuild, ort: Ort, model: EngineModel, inter
   const remove = async () => copy?.remove();
   try {
     const encoded = await readEncoded(copy?.model ?? (await read.file.read(0, read.file.byteLength)));
-    const once = { ...optionsFor(build, model), enableCpuMemArena: false, enableMemPattern: false };
+    const once = { ...withSession(optionsFor(build, model), wholeProducts(read)), enableCpuMemArena: false, enableMemPattern: false };
     const options = besideFiles(once, copy?.folder ?? folderOf(model.path), ONCE);
     const create = (piece: Uint8Array) => ort.InferenceSession.create(piece, options);
     return sessionInPieces({ ort, model: read, pieces, encoded, intermediates, create, failure: (what, error) => failure(build, what, error), close: remove });
@@ -157,7 +169,7 @@ async function loadWhole(build: OrtBuild, ort: Ort, model: EngineModel): Promise
 
 async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
   const { readsPaths } = build;
-  const usual = optionsFor(build, model);
+  const usual = withSession(optionsFor(build, model), wholeProducts(await readIfCan(model)));
   const byPath = readsPaths && model.path !== undefined;
   const source = await mainFile(model);
   const common = source.byteLength < DEAR_BYTES ? usual : withSession(usual, ONCE);

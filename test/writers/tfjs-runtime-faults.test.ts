@@ -96,6 +96,12 @@ it.each([
       weights: { kernel: weight('kernel', [3, 2, 1, 2]) },
     }),
   ],
+  [
+    'a softmax over seven axes',
+    [2, 1, 2, 2, 2, 2, 2],
+    'other',
+    makeLayer({ name: 'y', op: 'LogSoftmax', inputs: ['x'], outputs: ['y'], attributes: { axis: 2 } }),
+  ],
 ] as const)('what is written for %s is right on both backends', async (_, shape, layout, layer) => {
   const port = { name: 'x', value: 'x', dtype: 'float32' as const, shape, layout };
   const sizes = layer.op === 'Conv' ? [1, 3, 3, 4] : shape;

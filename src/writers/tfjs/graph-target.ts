@@ -521,6 +521,9 @@ export class GraphTarget implements Target {
   }
 
   softmax(x: FileValue, isLog: boolean): FileValue {
+    // It is made of sums over as many axes.
+    if (x.shape.length > MOST_AXES)
+      return this.reshape(this.softmax(this.reshape(x, [x.shape.slice(0, -1).reduce(multiplyDims), x.shape.at(-1)!]), isLog), x.shape);
     const op = isLog ? 'LogSoftmax' : 'Softmax';
     return this.#made(this.#add(op, op, [x], { T: FLOAT }), x.shape);
   }

@@ -39,6 +39,7 @@ import { mobilenetV2 } from './mobilenet-v2.js';
 import { mobilenetV3 } from './mobilenet-v3.js';
 import { mobilevit } from './mobilevit.js';
 import { nasnet } from './nasnet.js';
+import { nfnet } from './nfnet.js';
 import { pit } from './pit.js';
 import { preactResnet } from './preact-resnet.js';
 import { pvtV2 } from './pvt-v2.js';
@@ -84,6 +85,7 @@ export const families: readonly Family[] = [
   resnet,
   resnetV2,
   preactResnet,
+  nfnet,
   sknet,
   resnetRs,
   densenet,

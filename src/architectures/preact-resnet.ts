@@ -157,7 +157,8 @@ function standardised(net: Net, x: Value, path: string, { out, kernel: side = 1,
   return net.module(path, 'Conv', x, weights, { strides: [stride, stride], dilations: [1, 1], group: 1, pads });
 }
 
-function standard(values: Float64Array, shape: readonly number[], epsilon: number): Float64Array {
+/** Each row with a mean of 0 and a variance of 1, in place. */
+export function standard(values: Float64Array, shape: readonly number[], epsilon: number): Float64Array {
   const count = elementCount(shape.slice(1));
   for (let start = 0; start < values.length; start += count) {
     const row = values.subarray(start, start + count);

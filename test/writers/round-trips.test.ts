@@ -56,6 +56,7 @@ const CASES: Readonly<Record<string, string>> = {
   vovnet: 'vovnet-timm',
   cspnet: 'cspnet-timm',
   efficientvit: 'efficientvit-timm',
+  nfnet: 'nfnet-timm',
   tresnet: 'tresnet-timm',
   twins: 'twins-timm',
 };
@@ -97,7 +98,7 @@ const DECLINED: Readonly<Record<string, { readonly families: readonly string[]; 
   caffe: { families: WITHOUT_CAFFE, words: /with erf|Erf has no translation|two values that flow in/ },
 };
 /** Convolutions in groups become as many, each with its part of the kernel. */
-const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['dpn', 'regnet'], 'tfjs-graph': ['dpn', 'efficientvit', 'regnet'] };
+const IN_GROUPS: Readonly<Record<string, readonly string[]>> = { tfjs: ['dpn', 'nfnet', 'regnet'], 'tfjs-graph': ['dpn', 'efficientvit', 'nfnet', 'regnet'] };
 
 /** Names of weights of more than a few elements, by their bytes. */
 async function values(tensors: readonly Tensor[]): Promise<Map<string, string>> {

@@ -128,8 +128,8 @@ describe('steps of a known number', () => {
   });
 
   /** A loop of so many steps around what `inside` holds, which goes on as long as its limit lets it. */
-  const around = (limit: string, inside: Graph['nodes'], tensors: Graph['tensors'] = []) =>
-    withGraphs(node('Loop', [limit, '', 'x'], ['y']), {
+  const around = (limit: string, inside: Graph['nodes'], tensors: Graph['tensors'] = [], output = 'y') =>
+    withGraphs(node('Loop', [limit, '', 'x'], [output]), {
       body: {
         nodes: [...inside!, node('Identity', ['c'], ['co']), node('Identity', ['v'], ['vo'])],
         tensors,
@@ -147,7 +147,7 @@ describe('steps of a known number', () => {
       [int64('outer', [2000], [])],
       /repeats 100000000 times/,
     ],
-    ['one within another, of one limit', [around('outer', [inner('outer')])], [int64('outer', [2000], [])], /repeats 4000000 times/],
+    ['one within another, of one limit', [around('outer', [inner('outer')])], [int64('outer', [5000], [])], /repeats 25000000 times/],
     [
       'one within another, of a limit in a Constant',
       [around('outer', [node('Constant', [], ['k'], { value: { type: 'tensor', value: int64('k', [90_000], []) } }), inner('k')])],
@@ -157,8 +157,8 @@ describe('steps of a known number', () => {
     ['one within another, few', [around('outer', [inner('own')], [int64('own', [20_000], [])])], [int64('outer', [3], [])], null],
     [
       'one after the other',
-      ['a', 'b'].map((name) => withGraphs(node('Loop', ['outer', '', 'x'], [name]), { body: BODY })),
-      [int64('outer', [60_000], [])],
+      ['a', 'b'].map((name) => around('outer', [inner('own')], [int64('own', [20_000], [])], name)),
+      [int64('outer', [3], [])],
       /with the loops before it, it repeats 120000 times/,
     ],
     [

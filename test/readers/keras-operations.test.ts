@@ -445,3 +445,14 @@ test.each<[string, () => Promise<unknown>, string]>([
   const error = await conversionError(convert());
   expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining(said)]);
 });
+
+test('operations that say a dtype, where a file of Keras 3 tells no modules and has no layers beside them', async () => {
+  const layers = [
+    { class_name: 'InputLayer', name: 'x', config: { batch_shape: [null, ...X.shape.slice(1)], dtype: 'float32', name: 'x' }, inbound_nodes: [] },
+    { class_name: 'Cumsum', name: 'op', config: { name: 'op', axis: 1, dtype: null }, inbound_nodes: [{ args: [tensor('x')], kwargs: {} }] },
+  ];
+  const config = { name: 'f', layers, input_layers: [['x', 0, 0]], output_layers: [['op', 0, 0]] };
+  const bytes = await legacyH5({ class_name: 'Functional', config }, {}, { keras_version: '3.15.1' });
+  const sums = arrayOf(X.shape, (n, h, w, c) => Array.from({ length: h + 1 }, (_, k) => at(X, n, k, w, c)).reduce((a, b) => a + b));
+  expectClose((await predictFile('model.h5', bytes, [X])).results.get('op')!, sums);
+});

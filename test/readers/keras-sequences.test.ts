@@ -119,6 +119,13 @@ describe('recurrent layers', () => {
       );
     });
 
+    test.each([false, true])('LSTM that makes nothing of such steps, backwards (unrolled: %s)', async (unroll) => {
+      const settings = { ...config, recurrent_activation: 'sigmoid', return_sequences: true, go_backwards: true, zero_output_for_mask: true, unroll };
+      // Unrolled, Keras takes the mask as it lies for what was made from the end on.
+      const expected = arrayOf([2, STEPS, UNITS], (n, i, u) => (counts(n, unroll ? i : STEPS - 1 - i) ? masked(walkLstm(lstm), n, true)[i]![u]! : 0));
+      expectClose(await predictSequence(filled, [masking, ['LSTM', settings]], { weights: { lstm: named(lstm) } }), expected);
+    });
+
     test('GRU behind an Embedding', async () => {
       const ids: Run = { shape: [2, STEPS], data: Float32Array.from([3, 1, 0, 0, 0, 2, 2, 0]) };
       const table = weight([4, FEATURES], 50);
@@ -426,6 +433,21 @@ describe('attention', () => {
       return sum(6, (s) => powers[s]! * at(v, n, s, f)) / powers.reduce((a, b) => a + b);
     });
     expectClose((await predictFile('model.h5', file, [q, v])).results.get('a')!, expected);
+  });
+
+  test('along two axes, whose scores have both of them twice', async () => {
+    const scoresOf = async (sizes: readonly number[], attention_axes: readonly number[]) => {
+      const { layers, ...rest } = keras3({ return_attention_scores: true }).config;
+      const [first, second] = [structuredClone(layers[0]!), structuredClone(layers[1]!)];
+      Object.assign(first.config, { batch_shape: [null, ...sizes, features] });
+      Object.assign(second.config, { attention_axes });
+      const config = { ...rest, output_layers: [0, 1].map((i) => ['mha', 0, i]), layers: [first, second] };
+      const file = await kerasArchive({ class_name: 'Functional', config }, tree);
+      return (await predictFile('model.keras', file, [{ shape: [2, ...sizes, features], data: q.data }])).results.get('mha_1')!;
+    };
+    const [both, flat] = [await scoresOf([2, 2], [1, 2]), await scoresOf([4], [1])];
+    expect(both.shape).toEqual([2, flat.shape[1], 2, 2, 2, 2]);
+    expect(Math.max(...both.data.map((value, i) => Math.abs(value - flat.data[i]!)))).toBeLessThan(1e-6);
   });
 
   test('with a mask that flows in, and its scores', async () => {

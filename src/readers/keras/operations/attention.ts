@@ -85,8 +85,14 @@ function weighted(args: Arguments, { heads, keyHeads, keySize, valueSize, output
     const kernel = reshape(scope.weight('output kernel', [heads, valueSize, ...out]), [heads * valueSize, width]);
     const made = q.back(linear(joined, kernel, bias ? reshape(scope.weight('output bias', out), [width]) : null, scope));
     const whole = out.length === 1 ? made : scope.add('Reshape', [made], { attributes: { shape: [...zeros(made.shape.length - 1), ...out] } });
-    return wantsScores ? [whole, scores] : whole;
+    return wantsScores ? [whole, apart(scores, q, k, heads, scope)] : whole;
   };
+}
+
+/** The scores with each axis that attention goes along, or leaves out, as an axis of its own. */
+function apart(scores: Value, { axes }: Along, keys: Along, heads: number, scope: Scope): Value {
+  if (!axes || !keys.axes) return scores;
+  return scope.add('Reshape', [scores], { attributes: { shape: [0, ...axes.others, heads, ...axes.places, ...keys.axes.places] } });
 }
 
 /** In a Reshape, sizes that stay. */
@@ -99,6 +105,8 @@ function declineTraining(args: Arguments): void {
 /** A value whose places are one sequence [batch, steps, features], or several [batch, sequences, steps, features]. */
 interface Along {
   readonly value: Value;
+  /** Sizes of the axes that attention leaves out, and of those that it goes along; null where the steps are the only ones. */
+  readonly axes: { readonly others: readonly number[]; readonly places: readonly number[] } | null;
   /** What came of it, with its axes as they were. */
   back(made: Value): Value;
 }
@@ -109,7 +117,7 @@ function sequenceAlong(given: Value, axes: readonly number[] | undefined, scope:
   if (rank < 3) throw scope.unsupported(`attention between values of ${rank} axes`);
   const places = kerasAxes(input, axes ?? Array.from({ length: rank - 2 }, (_, i) => i + 1), scope);
   if (places.includes(0) || places.includes(rank - 1)) throw scope.unsupported(`attention along the axes ${axes}`);
-  if (rank === 3) return { value: input, back: (made) => made };
+  if (rank === 3) return { value: input, axes: null, back: (made) => made };
   const others = input.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < rank - 1 && !places.includes(axis));
   const order = [0, ...others, ...places, rank - 1];
   const isInOrder = order.every((axis, i) => axis === i);
@@ -122,7 +130,7 @@ function sequenceAlong(given: Value, axes: readonly number[] | undefined, scope:
     const apart = scope.add('Reshape', [made], { attributes: { shape: [0, ...sizes(others), ...sizes(places), knownSize(made, -1, 'attention', scope)] } });
     return isInOrder ? apart : scope.add('Transpose', [apart], { attributes: { perm: order.map((_, axis) => order.indexOf(axis)) } });
   };
-  return { value: scope.add('Reshape', [turned], { attributes: { shape } }), back };
+  return { value: scope.add('Reshape', [turned], { attributes: { shape } }), axes: { others: sizes(others), places: sizes(places) }, back };
 }
 
 /** Scores [batch, heads, queries, keys] of steps that count; a mask [batch, queries, keys] is one for all heads. */

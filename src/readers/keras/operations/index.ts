@@ -306,19 +306,21 @@ const LAYERS: Readonly<Record<string, Known>> = {
   Attention: known(['inputs', 'mask', 'training', 'return_attention_scores', 'use_causal_mask'], attention),
 };
 
-/** Whether layers of the class are calls of operations, whose arguments count and not only their inputs. */
 /**
  * The model with operations of Keras 3 named as such. HDF5 files of Keras 3 have them under their class alone, which layers may share; only
- * layers say whether they are trained, and in what they compute.
+ * layers say whether they are trained, and, but for some operations, in what they compute.
  */
 export function withOperations(model: KerasModel): KerasModel {
   return mapLayers(model, (layer) => {
     if (layer.model) return { ...layer, model: withOperations(layer.model) };
-    const isLayer = Object.hasOwn(layer.config, 'trainable') || Object.hasOwn(layer.config, 'dtype');
-    return isLayer || !Object.hasOwn(KERAS, layer.className) ? layer : { ...layer, className: `ops.${layer.className}` };
+    const operation = Object.hasOwn(KERAS, layer.className) ? KERAS[layer.className]! : null;
+    const hasDType = operation !== null && [...operation.names, ...(operation.idle ?? [])].includes('dtype');
+    const isLayer = Object.hasOwn(layer.config, 'trainable') || (Object.hasOwn(layer.config, 'dtype') && !hasDType);
+    return isLayer || !operation ? layer : { ...layer, className: `ops.${layer.className}` };
   });
 }
 
+/** Whether layers of the class are calls of operations, whose arguments count and not only their inputs. */
 export function isOperation(className: string): boolean {
   return (
     className === 'TFOpLambda' ||

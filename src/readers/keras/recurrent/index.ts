@@ -19,6 +19,8 @@ interface Recurrent {
   readonly backwards: boolean;
   /** Whether nothing is made at steps that do not count, where else it is what the step before made. */
   readonly zeroMasked: boolean;
+  /** Whether Keras writes the steps out, too. */
+  readonly unrolled: boolean;
   /** Of pictures: how they lie between the layers, and how in the loop. */
   readonly arrange?: Arrange;
 }
@@ -43,6 +45,7 @@ function readRecurrent(config: ConfigView): Recurrent {
     states: config.boolean(['return_state'], false),
     backwards: config.boolean(['go_backwards'], false),
     zeroMasked: config.boolean(['zero_output_for_mask'], false),
+    unrolled: config.boolean(['unroll'], false),
     ...(rank ? { arrange: arrangePictures(config, Number(rank)) } : {}),
   };
 }
@@ -98,16 +101,20 @@ function run(read: Recurrent, input: Value, initial: readonly Value[], scope: Sc
   const takenIn = inputsOf(running, value, scope);
   const order = Array.from({ length: steps }, (_, i) => (read.backwards ? steps - 1 - i : i));
   const mask = input.mask as Value | undefined;
+  // Keras turns the mask around for what it reads, and not for what it makes of a sequence whose steps it has written out.
+  const isZeroedLate = read.zeroMasked && read.unrolled && read.backwards && read.sequences;
+  const countsAt = (step: number, made: Value) => spreadTo(slice(mask!, 1, step, step + 1, scope), made.shape.length, scope);
   const outputs: Value[] = [];
   let states: States = initial.map((state) => (read.arrange ? read.arrange.state(state, scope) : scope.builder.toKeras(state)));
   for (const step of order) {
     const made = running.step(takenIn(step), states);
-    const counts = mask ? spreadTo(slice(mask, 1, step, step + 1, scope), made.output.shape.length, scope) : null;
-    const next = counts ? heeded(made, states, outputs.at(-1), counts, read.zeroMasked, initial.length > 0, scope) : made;
+    const isZeroed = read.zeroMasked && !isZeroedLate;
+    const next = mask ? heeded(made, states, outputs.at(-1), countsAt(step, made.output), isZeroed, initial.length > 0, scope) : made;
     states = next.states;
     outputs.push(next.output);
   }
-  return { outputs, states: states as readonly Value[] };
+  const zeroed = mask && isZeroedLate ? outputs.map((output, i) => scope.add('Mul', [output, countsAt(i, output)])) : outputs;
+  return { outputs: zeroed, states: states as readonly Value[] };
 }
 
 /** What the gates take in at a step. */

@@ -29,16 +29,30 @@ export class Client {
   /** The model that a new worker must open before it can do anything with it. */
   #model: GivenModel | null = null;
   #isOpen = false;
+  /** The model that is being opened. */
+  #opening: GivenModel | null = null;
 
+  /** Opens a model in place of the one before, which stays where this one cannot be read; what still ran for that is cancelled. */
   async open(model: GivenModel): Promise<Awaited<ReturnType<Jobs['open']>>> {
-    this.#model = model;
-    const opened = await this.#call('open', model);
-    this.#isOpen = true;
-    return opened;
+    // Whichever came last would be the worker's.
+    if (this.#opening) this.cancel();
+    this.#opening = model;
+    try {
+      const opened = await this.#call('open', model);
+      this.#model = model;
+      this.#isOpen = true;
+      if (this.#waiting.size > 0) this.cancel();
+      return opened;
+    } finally {
+      if (this.#opening === model) this.#opening = null;
+    }
   }
 
   async run<K extends Exclude<keyof Jobs, 'open'>>(job: K, argument: Parameters<Jobs[K]>[0], onProgress?: Progress): Promise<Awaited<ReturnType<Jobs[K]>>> {
-    if (!this.#isOpen && this.#model && job !== 'diff' && job !== 'adapter') await this.open(this.#model);
+    if (!this.#isOpen && this.#model && job !== 'diff' && job !== 'adapter') {
+      await this.#call('open', this.#model);
+      this.#isOpen = true;
+    }
     return this.#call(job, argument, onProgress);
   }
 

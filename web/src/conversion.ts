@@ -38,6 +38,8 @@ export class Conversion {
   #verified: Verified | null = null;
   #isBusy = false;
   #onGpu: Device = 'auto';
+  /** Another model is shown by now. */
+  #isLeft = false;
 
   constructor(
     readonly client: Client,
@@ -65,6 +67,11 @@ export class Conversion {
         byId('device-field').querySelector('input')!.checked = !adapter.software;
       })
       .catch(() => {});
+  }
+
+  /** The page is another model's from now on: nothing is shown there any more. */
+  leave(): void {
+    this.#isLeft = true;
   }
 
   #fields(): {
@@ -151,7 +158,7 @@ export class Conversion {
     try {
       this.#verified = await this.client.run('verify', { device, layers, ...(golden ? { golden } : {}) }, onProgress);
     } catch (error) {
-      if (error instanceof Cancelled) tell('the verification was cancelled; the converted file is there, but nothing proves it');
+      if (error instanceof Cancelled && !this.#isLeft) tell('the verification was cancelled; the converted file is there, but nothing proves it');
       throw error;
     }
     this.#show();
@@ -166,7 +173,8 @@ export class Conversion {
     const place = byId('working');
     place.hidden = false;
     byId('progress-title').textContent = title;
-    byId<HTMLButtonElement>('start').disabled = true;
+    const start = byId<HTMLButtonElement>('start');
+    start.disabled = true;
     const bar = byId<HTMLProgressElement>('progress');
     bar.removeAttribute('value');
     byId('progress-text').textContent = '';
@@ -177,13 +185,14 @@ export class Conversion {
           total > 100_000 ? `${what}: ${formatBytes(done)} of ${formatBytes(total)}` : total > 0 ? `${what}: ${done} of ${total}` : what;
       });
     } catch (error) {
+      if (this.#isLeft) return;
       if (error instanceof Cancelled) {
         if (!this.#converted) tell('cancelled; nothing was written');
       } else trouble(this.#converted ? 'It was converted, but could not be verified' : 'It could not be converted', (error as Error).message);
     } finally {
       this.#isBusy = false;
       place.hidden = true;
-      byId<HTMLButtonElement>('start').disabled = false;
+      start.disabled = false;
     }
   }
 

@@ -35,6 +35,7 @@ export function trouble(title: string, message: string): void {
 
 export function noTrouble(): void {
   byId('trouble').hidden = true;
+  byId('trouble').replaceChildren();
 }
 
 /** Has a link to a file in memory or on disk do as a download. */

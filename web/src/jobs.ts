@@ -125,8 +125,8 @@ function filesOf({ blobs, main, label }: GivenModel): FileSet {
 }
 
 export const jobs = {
+  /** In place of the one before, unless it cannot be read. */
   async open(given: GivenModel): Promise<Opened> {
-    session = null;
     const model = await openModel(filesOf(given), given.options);
     const document = await describeModel(model);
     const map = document.layers.length > 0 ? await model.map() : null;

@@ -69,6 +69,7 @@ function show(model: GivenModel, opened: Opened): void {
   byId('model').hidden = false;
   byId('model').classList.toggle('wired', opened.document.layers.length > 0);
   fill(byId('facts'), facts(opened, model));
+  conversion?.leave();
   conversion = new Conversion(client, model, opened);
   const inside = new Inside(client, opened.document, () => void readWeights());
 

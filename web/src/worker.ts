@@ -1,4 +1,4 @@
-/** The worker: takes one job after the other, and tells how far it is. */
+/** The worker: takes jobs as they come, and tells how far they are. */
 import { isModelError } from '../../src/errors.js';
 import { inPageWords } from './fields.js';
 import { type Jobs, jobs } from './jobs.js';

@@ -134,11 +134,9 @@ async function findWeights(files: FileSet, prototxt: string): Promise<string> {
   if (same) return same;
   if (names.length === 1) return names[0]!;
   const problem = names.length === 0 ? 'there is no .caffemodel beside it' : `there are several caffemodels beside it (${names.join(', ')})`;
-  throw new ModelError(
-    'malformed',
-    `this is a net's description without weights, and ${problem}. Name the caffemodel instead, and the prototxt with --prototxt.`,
-    { file: prototxt },
-  );
+  throw new ModelError('malformed', `this is a net's description without weights, and ${problem}. Give both, the prototxt and the caffemodel.`, {
+    file: prototxt,
+  });
 }
 
 function stemOf(name: string): string {

@@ -56,8 +56,8 @@ function tensorSection(tensors: readonly TensorDiff[]): Markup {
 
 function tensorTable(rows: readonly TensorDiff[]): Markup {
   const number = (value: number | null | undefined) => (value === null || value === undefined ? '' : formatNumber(value));
-  return html`<div class="scroll"><table>
-    <thead><tr><th>layer</th><th>role</th><th>shape</th><th class="n">max abs</th><th class="n">rel L2</th><th class="n">cosine</th><th></th><th></th></tr></thead>
+  return html`<div class="scroll" tabindex="0"><table>
+    <thead><tr><th>layer</th><th>role</th><th>shape</th><th class="n">max abs</th><th class="n">rel L2</th><th class="n">cosine</th><th>found</th><th>how</th></tr></thead>
     <tbody>${rows.map(
       (tensor) => html`
       <tr><td>${tensor.layer}</td><td>${tensor.role}</td><td class="shape">${describeShapes(tensor)}</td><td class="n">${number(tensor.statistics?.maxAbsolute)}</td>
@@ -80,7 +80,7 @@ function structureSection({ aligned, onlyInA, onlyInB, changed, ports, judged }:
   ${
     changed.length === 0
       ? null
-      : html`<h3>computed otherwise</h3><div class="scroll"><table>
+      : html`<h3>computed otherwise</h3><div class="scroll" tabindex="0"><table>
     <thead><tr><th>layer</th><th>operator</th><th>in a and b</th></tr></thead>
     <tbody>${changed.map(({ a, what }) => html`<tr><td>${a.name}</td><td>${a.op}</td><td>${what.join('; ')}</td></tr>`)}</tbody></table></div>`
   }

@@ -32,7 +32,7 @@ export function errorPlot(layers: readonly LayerReport[], tolerance: number): Ma
   const ticks = Array.from({ length: Math.floor((high - low) / step) + 1 }, (_, i) => low + i * step);
   const right = width - MARGIN.right;
   return html`
-<figure class="plot"><div class="scroll"><svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="Error of each layer, relative to its largest value, on a logarithmic scale">
+<figure class="plot"><div class="scroll" tabindex="0"><svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="Error of each layer, relative to its largest value, on a logarithmic scale">
   ${ticks.map((tick) => html`<line class="grid" x1="${MARGIN.left}" x2="${right}" y1="${y(10 ** tick)}" y2="${y(10 ** tick)}"/><text class="tick" x="${MARGIN.left - 8}" y="${y(10 ** tick) + 4}">1e${tick}</text>`)}
   ${layers.map((layer, i) => stem(layer, x(i), y(layer.relativeToScale), bottom))}
   ${tolerance > 0 ? html`<line class="tolerance" x1="${MARGIN.left}" x2="${right}" y1="${y(tolerance)}" y2="${y(tolerance)}"/><text class="tolerance" x="${right}" y="${y(tolerance) - 5}">tolerance ${formatNumber(tolerance)}</text>` : null}

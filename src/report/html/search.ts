@@ -15,7 +15,7 @@ export function searched(record: SearchRecord | undefined): Markup | null {
 <section>
   <h2>Search</h2>
   ${curve(record)}
-  <div class="scroll"><table>
+  <div class="scroll" tabindex="0"><table>
     <tr><th>${COUNTED_WORDS[count]}</th><th>error of the output</th>${hasAgreement ? html`<th>same class first</th>` : null}<th>weights</th></tr>
     ${ways.map(
       (way) =>
@@ -46,7 +46,7 @@ function curve({ count, ways }: SearchRecord): Markup {
   const errors = ways.map(({ error }) => error).filter((error) => error > 0);
   const ends = errors.length === 0 ? [] : [Math.min(...errors), Math.max(...errors)];
   return html`
-<figure class="plot"><div class="scroll"><svg width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Bytes ${COUNTED_WORDS[count]} against the error of the output, both on logarithmic scales">
+<figure class="plot"><div class="scroll" tabindex="0"><svg width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Bytes ${COUNTED_WORDS[count]} against the error of the output, both on logarithmic scales">
   <line class="axis" x1="${BOX.left}" x2="${BOX.left}" y1="${BOX.top}" y2="${HEIGHT - BOX.bottom}"/><line class="axis" x1="${BOX.left}" x2="${WIDTH - BOX.right}" y1="${HEIGHT - BOX.bottom}" y2="${HEIGHT - BOX.bottom}"/>
   ${ends.map((error) => html`<line class="grid" x1="${BOX.left}" x2="${WIDTH - BOX.right}" y1="${y(error)}" y2="${y(error)}"/><text class="tick" x="${BOX.left - 8}" y="${y(error) + 4}">${formatNumber(error)}</text>`)}
   ${[first, last].map((way) => html`<text x="${at(way).x}" y="${HEIGHT - BOX.bottom + 16}" text-anchor="middle">${formatBytes(way.bytes)}</text>`)}

@@ -89,8 +89,8 @@ export function outputs(report: Report): Markup | null {
 
 function outputTable(rows: readonly OutputReport[]): Markup {
   const isMarred = rows.some(({ nonFinite }) => nonFinite.expected + nonFinite.actual > 0);
-  return html`<div class="scroll"><table>
-    <thead><tr><th>output</th><th class="n">compared</th>${isMarred ? html`<th class="n">not finite</th>` : null}<th class="n">max abs</th><th class="n">max rel</th><th class="n">of scale</th><th class="n">cosine</th><th class="n">top-1</th><th></th></tr></thead>
+  return html`<div class="scroll" tabindex="0"><table>
+    <thead><tr><th>output</th><th class="n">compared</th>${isMarred ? html`<th class="n">not finite</th>` : null}<th class="n">max abs</th><th class="n">max rel</th><th class="n">of scale</th><th class="n">cosine</th><th class="n">top-1</th><th>verdict</th></tr></thead>
     <tbody>${rows.map(
       ({ name, compared, nonFinite, maxAbsolute, maxRelative, relativeToScale, cosine, top1, passed }) => html`
       <tr><td>${name}</td><td class="n">${formatCount(compared)}</td>${isMarred ? html`<td class="n">${formatNonFinite(nonFinite)}</td>` : null}
@@ -143,8 +143,8 @@ export function layers(report: Report): Markup | null {
 }
 
 function layerTable(rows: readonly LayerReport[]): Markup {
-  return html`<div class="scroll"><table>
-    <thead><tr><th>layer</th><th>canonical</th><th>operator</th><th>shape</th><th class="n">max abs</th><th class="n">of scale</th><th></th></tr></thead>
+  return html`<div class="scroll" tabindex="0"><table>
+    <thead><tr><th>layer</th><th>canonical</th><th>operator</th><th>shape</th><th class="n">max abs</th><th class="n">of scale</th><th>verdict</th></tr></thead>
     <tbody>${rows.map(
       ({ layer, canonicalName, op, shape, maxAbsolute, relativeToScale, passed }) => html`
       <tr><td>${layer}</td><td>${canonicalName ?? ''}</td><td>${op}</td><td class="shape">${shape.join(' × ')}</td><td class="n">${formatNumber(maxAbsolute)}</td>
@@ -168,8 +168,8 @@ export function weights({ weights: found }: Report): Markup | null {
   ${
     found.tensors.length === 0
       ? null
-      : html`<details><summary>tensor by tensor</summary><div class="scroll"><table>
-    <thead><tr><th>layer</th><th>role</th><th>tensor</th><th>stored</th><th class="n">before</th><th class="n">after</th><th class="n">max abs</th><th class="n">error</th><th></th></tr></thead>
+      : html`<details><summary>tensor by tensor</summary><div class="scroll" tabindex="0"><table>
+    <thead><tr><th>layer</th><th>role</th><th>tensor</th><th>stored</th><th class="n">before</th><th class="n">after</th><th class="n">max abs</th><th class="n">error</th><th>verdict</th></tr></thead>
     <tbody>${found.tensors.map(
       ({ layer, role, name, method, dtype, byteLengthBefore, byteLengthAfter, maxAbsolute, relativeError, equal }) => html`
       <tr><td>${layer}</td><td>${role}</td><td>${name}</td><td>${dtype}${method === 'as is' ? '' : `, ${method}`}</td><td class="n">${formatBytes(byteLengthBefore)}</td><td class="n">${formatBytes(byteLengthAfter)}</td>

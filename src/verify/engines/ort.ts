@@ -82,12 +82,16 @@ const FLOAT32_PRODUCTS = { qdq_matmulnbits_accuracy_level: '1' };
  */
 const WHOLE_PRODUCTS = { x64quantprecision: '1' };
 
+/** Where nothing that flows becomes codes, none are multiplied. */
+const MAKES_CODES = /QuantizeLinear$|^QLinear|Integer|^QGemm$|^DynamicQuantize|^QAttention$/;
+
 /**
  * Whether it can be asked to: it makes unsigned codes of all signed ones then, and where a DequantizeLinear has scales along an axis and no zeros, it (1.30) makes
  * one zero for all of them and does not run the file.
  */
 function wholeProducts(read: ReadModel | null): object {
-  return read?.nodes.every(({ op, inputs }) => op !== 'DequantizeLinear' || (inputs[2] ?? '') !== '') ? WHOLE_PRODUCTS : {};
+  const hasProducts = read?.nodes.some(({ op }) => MAKES_CODES.test(op));
+  return hasProducts && read?.nodes.every(({ op, inputs }) => op !== 'DequantizeLinear' || (inputs[2] ?? '') !== '') ? WHOLE_PRODUCTS : {};
 }
 
 /** What our reader cannot read a runtime may, or says why not in its own words. */

@@ -58,6 +58,23 @@ describe('the cause of a mismatch', () => {
     expect(cause!.explainedBy[0]).toMatchObject({ kind: 'span', layer: 'fc', what: 'values of kernel read one element too late, the one at the end twice' });
   });
 
+  it('is another operator on the same operands, where the file has axes in another order', async () => {
+    const port = (name: string) => ({ name, value: name, dtype: 'float32', shape: ['N', 6, 4], layout: 'other' }) as const;
+    const own = mapOf(
+      [
+        { name: 'turned', op: 'Transpose', inputs: ['x'], outputs: ['t'], attributes: { perm: [0, 2, 1] } },
+        { name: 'fc', op: 'MatMul', inputs: ['t'], outputs: ['h'], weights: { kernel: tensor('k', [6, 6]) } },
+        { name: 'back', op: 'Transpose', inputs: ['h'], outputs: ['b'], attributes: { perm: [0, 2, 1] } },
+        { name: 'both', op: 'Add', inputs: ['x', 'b'], outputs: ['y'] },
+      ],
+      [port('x')],
+      [port('y')],
+    );
+    const wrong = editTfjs(await written(own, 'tfjs-graph'), ({ part }) => void Object.assign(part('both'), { op: 'Mul' }));
+    const { cause } = await verifyWrittenMap(own, wrong, {}, 'tfjs-graph');
+    expect(cause!.explainedBy[0]).toMatchObject({ kind: 'operator', layer: 'both', what: 'Mul for Add' });
+  });
+
   it('is a weight that another layer has in another role', async () => {
     const own = mapOf(
       [

@@ -92,6 +92,19 @@ export const operands: Family = function* ({ layer, operator, inputs }) {
   }
 };
 
+/** Operators that take the same and give something else of it. */
+const ALIKE: readonly (readonly string[])[] = [
+  ['Add', 'Sub', 'Mul', 'Div'],
+  ['Max', 'Min', 'Mean', 'Sum'],
+  ['ReduceMean', 'ReduceSum', 'ReduceMax', 'ReduceMin'],
+];
+
+/** Another operator on the same operands. */
+export const operations: Family = function* ({ layer }) {
+  for (const op of ALIKE.find((group) => group.includes(layer.op)) ?? [])
+    if (op !== layer.op) yield { kind: 'operator', what: `${op} for ${layer.op}`, layer: { ...layer, op } };
+};
+
 /** Parts that may be exchanged by twos: 66 ways of twelve. */
 const MOST_EXCHANGED = 12;
 

@@ -5,7 +5,7 @@
 import { bilinear } from './adaptive.js';
 import { branches, convNormAct } from './blocks.js';
 import { family, namesWithin, TORCHVISION } from './family.js';
-import { type MobileNetV3Size, measureMobileNetV3, mobilenetV3Features } from './mobilenet-v3.js';
+import { type MobileNetV3Size, measureMobileNetV3, mobilenetV3, mobilenetV3Features } from './mobilenet-v3.js';
 import { type Net, sizeOf, type Value } from './net.js';
 import { measureResNet, type ResNetSize, resnetFeatures } from './resnet.js';
 
@@ -25,6 +25,8 @@ const resnetOf = (depths: number[]): Size['backbone'] => ({
   size: { block: 'bottleneck', depths, widths: [64, 128, 256, 512], groups: 1 },
 });
 
+const mobilenet: Size['backbone'] = { kind: 'mobilenet', size: mobilenetV3.sizes.mobilenet_v3_large as MobileNetV3Size };
+
 export const segmentation = family<Size>({
   name: 'segmentation',
   title: 'segmentation net (DeepLab v3, FCN, LR-ASPP)',
@@ -34,6 +36,8 @@ export const segmentation = family<Size>({
     deeplabv3_resnet101: { head: 'deeplab', backbone: resnetOf([3, 4, 23, 3]) },
     fcn_resnet50: { head: 'fcn', backbone: resnetOf([3, 4, 6, 3]) },
     fcn_resnet101: { head: 'fcn', backbone: resnetOf([3, 4, 23, 3]) },
+    deeplabv3_mobilenet_v3_large: { head: 'deeplab', backbone: mobilenet },
+    lraspp_mobilenet_v3_large: { head: 'lraspp', backbone: mobilenet },
   },
   stem: 'backbone.conv1',
   side: 520,

@@ -27,7 +27,7 @@ describe("timm's nets", () => {
   const listed = new Set(listArchitectures().flatMap(({ nets }) => nets));
 
   it('are as many as were recorded', () => {
-    expect(Object.keys(recorded).length).toBe(45);
+    expect(Object.keys(recorded).length).toBe(47);
   });
 
   it.each(Object.entries(recorded))('%s stride, pad and share channels where timm does', (name, { shapes, convs }) => {

@@ -45,7 +45,7 @@ export class ModelError extends Error {
     super(`${describePlace(place)}${problem}`, cause === undefined ? undefined : { cause });
   }
 
-  /** The same error with more of its place known; fields that are already there win. */
+  /** The same error with more of its place known; fields that are already there win, but for a file without a name. */
   at(place: ErrorPlace): ModelError {
     return new ModelError(this.kind, this.problem, { ...place, ...definedOnly(this.place) }, this.cause);
   }
@@ -71,7 +71,7 @@ export function throwAll(errors: readonly ModelError[], summary: string): never 
 
 function describePlace({ file, offset, layer, tensor }: ErrorPlace): string {
   const parts: string[] = [];
-  if (file !== undefined) parts.push(file);
+  if (file !== undefined && file !== '') parts.push(file);
   if (offset !== undefined) parts.push(`byte ${offset}`);
   if (layer !== undefined) parts.push(`layer "${shortened(layer)}"`);
   if (tensor !== undefined) parts.push(`weight "${shortened(tensor)}"`);
@@ -84,5 +84,5 @@ function shortened(name: string): string {
 }
 
 function definedOnly(place: ErrorPlace): ErrorPlace {
-  return Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(Object.entries(place).filter(([key, value]) => value !== undefined && !(key === 'file' && value === '')));
 }

@@ -180,6 +180,15 @@ describe('nets of one’s own', () => {
     await expect(convertInMemory(files, { described: { name: 'own.json', text } })).rejects.toMatchObject({ message: expect.stringContaining(told) });
   });
 
+  it('name themselves where a constant in them cannot be', async () => {
+    const { files } = openDialect(caseNamed('resnet-basic'));
+    const port = (value: string) => ({ name: value, value, dtype: 'float32', shape: ['N', 3, 32, 32], layout: 'nchw' });
+    const weights = { b: { name: 'x', shape: new Array(100).fill(1), values: [1] } };
+    const layers = [{ name: 'c', op: 'Add', inputs: ['x'], outputs: ['y'], attributes: {}, weights }];
+    const text = JSON.stringify({ schema: 'weighbridge/architecture@1', inputs: [port('x')], outputs: [port('y')], layers });
+    await expect(convertInMemory(files, { described: { name: 'own.json', text } })).rejects.toThrow(/^own\.json, weight "x": a shape of 100 axes/);
+  });
+
   it.each(['vgg16', 'resnet50', 'swin_v2_t', 'inception_v3'])('%s prints as a document of the schema', (name) => {
     expect(validate(JSON.parse(JSON.stringify(describeArchitecture(name)))), JSON.stringify(validate.errors)).toBe(true);
   });

@@ -37,7 +37,7 @@ describe('a net that pads as TensorFlow does', () => {
 });
 
 describe('what the net’s own class does not know', () => {
-  it.each(['swin', 'eva02-timm', 'deit-transformers', 'resnet-blurred', 'preact_resnet-timm-bit'])(
+  it.each(['swin', 'eva02-timm', 'deit-transformers', 'nfnet-timm', 'preact_resnet-timm-bit'])(
     'is told of %s, with the way to a file that it loads',
     async (name) => {
       const { result } = await written(name);
@@ -45,7 +45,7 @@ describe('what the net’s own class does not know', () => {
     },
   );
 
-  it.each(['resnet-basic', 'convnext', 'dpn-timm', 'vit', 'resnet-weight-norm', 'mobilenet_v2-timm'])('is nothing in %s', async (name) => {
+  it.each(['resnet-basic', 'resnet-blurred', 'convnext', 'dpn-timm', 'vit', 'resnet-weight-norm', 'mobilenet_v2-timm'])('is nothing in %s', async (name) => {
     const { result } = await written(name);
     expect(result.warnings.map(({ code }) => code)).not.toContain('other-weights');
   });

@@ -3,8 +3,6 @@ export interface Net {
   /** A case of the corpus, or a file of the folder of trained nets. */
   readonly corpus?: string;
   readonly trained?: string;
-  /** Why it has no row for a way. */
-  readonly without?: Readonly<Record<string, string>>;
 }
 export const NETS: readonly Net[];
 export const FEWEST: number;

@@ -27,10 +27,7 @@ export const NETS = [
   recorded('YuNet (ONNX)', 'onnx-yunet-dynamic'),
   recorded('BlazeFace (ONNX)', 'onnx-blazeface-front-tf2onnx'),
   recorded('PP-OCR direction (ONNX)', 'onnx-ppocr-cls-constants'),
-  {
-    ...recorded('SqueezeNet (ONNX, float16)', 'onnx-squeezenet-fp16'),
-    without: { 'computing in 8 bits': 'its layers are float16, which ONNX Runtime does not compute in 8 bits' },
-  },
+  recorded('SqueezeNet (ONNX, float16)', 'onnx-squeezenet-fp16'),
   recorded('waifu2x (Caffe)', 'caffe-waifu2x-y'),
   recorded('FSRCNN x3 (TensorFlow)', 'tf-frozen-fsrcnn-x3', { inputShape: [1, 32, 32, 1] }),
   recorded('UltraFace RFB (Caffe)', 'caffe-ultraface-rfb320'),

@@ -1,3 +1,5 @@
+import type { LayerMap } from './layer-map.js';
+
 /** Unique names: the first to ask for a name gets it, the next ones get it with a number. */
 export class Names {
   readonly #taken = new Set<string>();
@@ -27,4 +29,12 @@ export class Names {
     this.#taken.delete(name);
     if (name !== wanted) this.#next.set(wanted, Math.min(this.#next.get(wanted)!, Number(name.slice(wanted.length + 1))));
   }
+}
+
+/** All that a map has names for: layers, values, and what ports show. */
+export function namesIn({ layers, inputs, outputs }: Pick<LayerMap, 'layers' | 'inputs' | 'outputs'>): Names {
+  const names = new Names();
+  for (const layer of layers) for (const name of [layer.name, ...layer.outputs]) names.add(name);
+  for (const { value } of [...inputs, ...outputs]) names.add(value);
+  return names;
 }

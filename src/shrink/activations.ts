@@ -3,8 +3,10 @@ import { ModelError } from '../errors.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
+import { beforeSoftmax } from './before-softmax.js';
 import { seenValues } from './calibrate.js';
 import { codedWeight } from './coded.js';
+import { inFloat32 } from './in-float32.js';
 import { distance, MAX_NET_BYTES, outputsOf } from './outputs.js';
 import { withQdq } from './qdq.js';
 import { planQdq, type QdqPlan, withPadsMerged } from './qdq-plan.js';
@@ -28,7 +30,7 @@ const JUDGED_ROWS = 64;
  * @throws ModelError 'usage' where the net computes in 8 bits already, or nothing in it can
  */
 export async function shrinkActivations(net: LayerMap, { dtype, inputs, onProgress }: ActivationOptions): Promise<Shrunk> {
-  const map = withPadsMerged(net);
+  const map = withPadsMerged(inFloat32(net));
   if (map.layers.some(({ op }) => op === 'QuantizeLinear'))
     throw new ModelError('usage', 'the net computes in integers already: it has QuantizeLinear layers.');
   const plan = planQdq(map);
@@ -75,10 +77,10 @@ async function tryRanges(
   inputs: GivenInputs,
   onProgress: ActivationOptions['onProgress'],
 ): Promise<Tried[]> {
-  const exact = await outputsOf(map, inputs, JUDGED_ROWS);
+  const exact = await outputsOf(beforeSoftmax(map), inputs, JUDGED_ROWS);
   const tried: Tried[] = [];
   for (const method of RANGE_METHODS) {
-    tried.push({ method, error: distance(exact, await outputsOf(await made(method), inputs, JUDGED_ROWS)) });
+    tried.push({ method, error: distance(exact, await outputsOf(beforeSoftmax(await made(method)), inputs, JUDGED_ROWS)) });
     onProgress?.('choosing ranges', tried.length, RANGE_METHODS.length);
   }
   return tried;

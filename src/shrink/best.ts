@@ -5,6 +5,7 @@
 import type { Claim } from '../model/claims.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
 import type { Tensor } from '../model/tensor.js';
+import { multiplications } from '../verify/effort.js';
 import type { GivenInputs } from '../verify/feeds.js';
 import { planBlocks } from './blocks.js';
 import { codedWeight, isCodes, isStepLevel, type Level, planCodes } from './coded.js';
@@ -31,14 +32,17 @@ export interface Coded {
   readonly claims: readonly Claim[];
 }
 
-/** Inputs that are run in our evaluator. */
-const CALIBRATION_RUNS = 64;
+/** Inputs that are run in our evaluator: so many of any net, and more where it takes seconds. With few of them codes fit what is rare in others badly. */
+const LEAST_RUNS = 64;
+const MOST_RUNS = 512;
+const MULTIPLICATIONS = 2e10;
 /** Part of a net's values that may stay in float16. */
 const MOST_WIDE = 0.1;
 
 /** @param net kernels have biases of their own */
 export async function codeBest(net: LayerMap, coder: BestCoder, inputs: GivenInputs, onProgress?: OnProgress): Promise<Coded> {
-  const runs = Math.min(inputs.runs, CALIBRATION_RUNS);
+  const inTime = Math.floor(MULTIPLICATIONS / Math.max(1, multiplications(net) * inputs.batch));
+  const runs = Math.min(inputs.runs, MOST_RUNS, Math.max(LEAST_RUNS, inTime));
   const weights = codableWeights(net);
   const fit = toWorkWith(inputs, runs);
   let seen: Seen = await rowsSeen(net, weights, inputs, runs, (done, total) => onProgress?.('running the net on inputs', done, total));

@@ -1,6 +1,7 @@
 /** Whether what is tried on a net's weights brings its output nearer to what it was, on inputs kept back. */
 import type { LayerMap } from '../model/layer-map.js';
 import type { GivenInputs } from '../verify/feeds.js';
+import { beforeSoftmax } from './before-softmax.js';
 import { distance, outputsOf } from './outputs.js';
 
 /** One thing after the other is tried, each on what was kept of those before it. */
@@ -21,8 +22,8 @@ const JUDGED_ROWS = 64;
  * @param inputs that nothing of the trials was worked out with
  */
 export async function judgeOf(map: LayerMap, start: LayerMap, inputs: GivenInputs): Promise<Judge> {
-  const exact = await outputsOf(map, inputs, JUDGED_ROWS);
-  const errorOf = async (net: LayerMap) => Math.sqrt(distance(exact, await outputsOf(net, inputs, JUDGED_ROWS)));
+  const exact = await outputsOf(beforeSoftmax(map), inputs, JUDGED_ROWS);
+  const errorOf = async (net: LayerMap) => Math.sqrt(distance(exact, await outputsOf(beforeSoftmax(net), inputs, JUDGED_ROWS)));
   let error = await errorOf(start);
   const tried: string[] = [];
   return {

@@ -22,7 +22,13 @@ export interface SeenRows {
   readonly check: Rows;
 }
 
-const MOST_ROWS = 768;
+/**
+ * So many rows of any layer, and more of one whose rows are short, as long as they are no more values than these: codes that are worked out on hardly more rows than
+ * a kernel is deep fit those rows alone. Of ResNet-8 in int4, on 300 pictures, 282 keep their class, and 272 where each layer saw 768 rows.
+ */
+const LEAST_ROWS = 768;
+const MOST_ROWS = 4096;
+const SHORT_VALUES = 2 ** 20;
 const MOST_VALUES = 2 ** 23;
 
 /** Whether what a kernel is multiplied with is known: of convolutions and dense layers. */
@@ -58,8 +64,9 @@ export async function rowsSeen(
       const [input] = values;
       if (weight && input) {
         const depth = (weight.count / weight.tensor.shape[weight.axis]!) * Number(layer.attributes.group ?? 1);
-        const most = Math.max(1, Math.floor(Math.min(MOST_ROWS, MOST_VALUES / depth) / Math.ceil(runs / 2)));
-        seen.get(weight)![run % 2]!.push(...(layer.op === 'Conv' ? convRows(layer, input, most) : denseRows(input, most)));
+        const all = Math.min(MOST_ROWS, Math.max(LEAST_ROWS, SHORT_VALUES / depth), MOST_VALUES / depth);
+        const places: Places = { most: Math.max(1, Math.floor(all / Math.ceil(runs / 2))), from: (GOLDEN * run + 0.5) % 1 };
+        seen.get(weight)![run % 2]!.push(...(layer.op === 'Conv' ? convRows(layer, input, places) : denseRows(input, places)));
       }
       return values;
     };
@@ -69,13 +76,22 @@ export async function rowsSeen(
   return new Map([...seen].map(([weight, [fit, check]]) => [weight, { fit: turned(fit!), check: turned(check!) } satisfies SeenRows]));
 }
 
-function denseRows({ shape, data }: Value, most: number): Float32Array[] {
+/** Rows of one run that are looked at: at most so many, and where between two of them the first lies. */
+interface Places {
+  readonly most: number;
+  readonly from: number;
+}
+
+/** Runs look at other places each: the same few would never be the edges of a picture. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
+function denseRows({ shape, data }: Value, places: Places): Float32Array[] {
   const depth = shape.at(-1)!;
-  return chosen(data.length / depth, most).map((row) => Float32Array.from(data.subarray(row * depth, (row + 1) * depth)));
+  return chosen(data.length / depth, places).map((row) => Float32Array.from(data.subarray(row * depth, (row + 1) * depth)));
 }
 
 /** Windows at places that are spread evenly over the output, each as the kernel lies: channels, then the window. */
-function convRows({ attributes }: Layer, { shape, data }: Value, most: number): Float32Array[] {
+function convRows({ attributes }: Layer, { shape, data }: Value, wanted: Places): Float32Array[] {
   const [batch, channels] = shape as [number, number];
   const window = windowOver(attributes as unknown as WindowAttributes, shape);
   const places = window.map(inputPositions);
@@ -83,7 +99,7 @@ function convRows({ attributes }: Layer, { shape, data }: Value, most: number): 
   const positions = outer.outSize * middle.outSize * inner.outSize;
   const [plane, line] = [middle.inSize * inner.inSize, inner.inSize];
   const size = outer.inSize * plane;
-  return chosen(batch * positions, most).map((index) => {
+  return chosen(batch * positions, wanted).map((index) => {
     const [image, position] = [Math.floor(index / positions), index % positions];
     const [a, rest] = [Math.floor(position / (middle.outSize * inner.outSize)), position % (middle.outSize * inner.outSize)];
     const [b, c] = [Math.floor(rest / inner.outSize), rest % inner.outSize];
@@ -107,9 +123,9 @@ function convRows({ attributes }: Layer, { shape, data }: Value, most: number): 
 }
 
 /** Indices that are spread evenly; all of them where they are few. */
-function chosen(count: number, most: number): number[] {
+function chosen(count: number, { most, from }: Places): number[] {
   const length = Math.min(count, most);
-  return Array.from({ length }, (_, i) => Math.floor(((i + 0.5) * count) / length));
+  return Array.from({ length }, (_, i) => Math.floor(((i + from) * count) / length));
 }
 
 function turned(rows: readonly Float32Array[]): Rows {

@@ -9,7 +9,7 @@
  */
 import { castTensor, toFloat64Array } from '../model/cast.js';
 import type { Layer, LayerMap } from '../model/layer-map.js';
-import { Names } from '../model/names.js';
+import { type Names, namesIn } from '../model/names.js';
 import { numbersTensor } from '../model/numbers.js';
 import { makeLayer } from '../model/ops/index.js';
 import { dequantiseChannels, quantiseChannels } from '../model/quantise.js';
@@ -27,9 +27,7 @@ const BIAS_MAX = 2 ** 30;
 
 /** @param codes of each value that has its own */
 export async function withQdq(map: LayerMap, plan: QdqPlan, codes: ReadonlyMap<string, ActivationCodes>): Promise<LayerMap> {
-  const names = new Names();
-  for (const layer of map.layers) for (const name of [layer.name, ...layer.outputs]) names.take(name);
-  for (const port of [...map.inputs, ...map.outputs]) names.take(port.value);
+  const names = namesIn(map);
   const constants = new Map<string, { readonly inputs: readonly string[]; readonly layers: readonly Layer[] }>();
   const decoded = new Map<string, string>();
   const pairs = new Map<string, readonly Layer[]>();

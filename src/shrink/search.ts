@@ -12,6 +12,7 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import { narrowByteLength } from '../model/narrow-form.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GivenInputs } from '../verify/feeds.js';
+import { beforeSoftmax } from './before-softmax.js';
 import { type CodeForm, codedWeight, isStepLevel, type Level } from './coded.js';
 import { describeRank, isLarge, matrixOf, mostRank, withRanks } from './low-rank.js';
 import { distance, MAX_NET_BYTES, outputsOf, sameTop } from './outputs.js';
@@ -188,14 +189,14 @@ async function pricedOf(
   rates: readonly (readonly Rate[])[],
   ranks: 'measured' | 'by energy' | 'none' = 'none',
 ): Promise<Priced[]> {
-  const exact = inputs ? await outputsOf(map, inputs, PROBED_ROWS) : null;
+  const exact = inputs ? await outputsOf(beforeSoftmax(map), inputs, PROBED_ROWS) : null;
   const priced: Priced[] = [];
   for (const [i, weight] of weights.entries()) {
     const probe = rates[i]!.find(({ level }) => level === PROBE)!;
     let effect = 1;
     const low: Rate[] = [];
     if (exact && probe.error > 0) {
-      const errorOfNet = async (net: LayerMap) => distance(exact, await outputsOf(net, inputs!, PROBED_ROWS));
+      const errorOfNet = async (net: LayerMap) => distance(exact, await outputsOf(beforeSoftmax(net), inputs!, PROBED_ROWS));
       effect = (await errorOfNet(withWeights(map, new Map([[weight.tensor, await codedWeight(weight.tensor, weight.axis, form, PROBE)]])))) / probe.error;
       const movedBy = (factors: LowRank) => errorOfNet(withRanks(map, new Map([[weight.layer, factors]])));
       if (ranks === 'measured') low.push(...(await lowerRanks(map, weight, rates[i]!, movedBy)));

@@ -1,5 +1,6 @@
 /** Nets that compute in 8 bits: what is coded and what is not, and that ONNX Runtime makes of the file what our evaluator makes of the map. */
 import { describe, expect, it } from 'vitest';
+import { castTensor } from '../../src/model/cast.js';
 import type { Layer, LayerMap } from '../../src/model/layer-map.js';
 import { narrowForm } from '../../src/model/narrow-form.js';
 import { makeLayer } from '../../src/model/ops/index.js';
@@ -158,6 +159,24 @@ it('is told to rest on few inputs where it does, and refused where the net compu
 it('values that are not finite are refused, naming the layer', async () => {
   const broken = await givenInputs(new Map([['x', float32Tensor('x', [2, 3, 8, 8], new Float32Array(384).fill(Number.NaN), ORIGIN)]]), map);
   await expect(shrinkActivations(map, { dtype: 'uint8', inputs: broken })).rejects.toThrow(/layer "stem": reads values that are NaN or infinite/);
+});
+
+it('a net that computes in float16 computes in 8 bits as any other, and takes and gives float16 still', async () => {
+  const half = { dtype: 'float16', valueDType: 'float16' } as const;
+  const narrow = map.layers.map((one) => ({
+    ...one,
+    weights: Object.fromEntries(Object.entries(one.weights).map(([role, kernel]) => [role, castTensor(kernel, 'float16')])),
+  }));
+  const halved: LayerMap = {
+    ...map,
+    inputs: map.inputs.map((port) => ({ ...port, ...half })),
+    outputs: map.outputs.map((port) => ({ ...port, ...half })),
+    layers: narrow,
+  };
+  const { map: made } = await shrinkActivations(halved, { dtype: 'uint8', inputs });
+  expect(made.outputs[0]!.dtype).toBe('float16');
+  const [expected, found] = [await outputsOf(halved, inputs, 20), await outputsOf(made, inputs, 20)];
+  expect(Math.sqrt(distance(expected, found))).toBeLessThan(0.03);
 });
 
 describe('codes that differ', () => {

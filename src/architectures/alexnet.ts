@@ -1,8 +1,8 @@
 /** AlexNet, in the one-tower form of Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014. */
 import { adapted } from './adaptive.js';
-import { family, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, TORCHVISION } from './family.js';
 import { CLASSES, head } from './head.js';
-import { spelling, withoutPrefix } from './spelling.js';
+import { spelling } from './spelling.js';
 
 interface Size {
   readonly widths: readonly number[];
@@ -26,11 +26,7 @@ export const alexnet = family<Size>({
     'classifier.4': 'fc7',
     'classifier.6': 'fc8',
   }),
-  spellings: [
-    { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
-  ],
+  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }, FEATURES_ALONE],
 
   measure(names) {
     const convolutions = [0, 3, 6, 8, 10].map((i) => names.shape(`features.${i}`));

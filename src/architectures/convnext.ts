@@ -2,11 +2,11 @@
 import { reshape } from '../model/tensor.js';
 import { layerNorm } from './attention.js';
 import { residual } from './blocks.js';
-import { family, RAW, sizeKey, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, RAW, sizeKey, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { type Activation, Departure, type Net, sizeOf, type Value } from './net.js';
-import { spelling, withoutPrefix } from './spelling.js';
+import { spelling } from './spelling.js';
 
 interface Size {
   readonly depths: readonly number[];
@@ -57,8 +57,7 @@ export const convnext = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     {
       ecosystem: 'timm',
       spell: spelling({

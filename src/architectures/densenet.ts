@@ -1,8 +1,8 @@
 /** DenseNet-BC: Huang et al., "Densely Connected Convolutional Networks", 2016, table 1. */
-import { family, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
-import { spelling, withoutPrefix } from './spelling.js';
+import { spelling } from './spelling.js';
 
 interface Size {
   /** Layers of each dense block. */
@@ -45,8 +45,7 @@ export const densenet = family<Size>({
   preprocessing: () => TORCHVISION,
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     // torchvision's own files, which are older than its names.
     {
       ecosystem: 'torchvision',

@@ -3,11 +3,11 @@
 import { toFloat64Array } from '../model/cast.js';
 import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
 import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, RAW, SYMMETRIC, sizeKey, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, RAW, SYMMETRIC, sizeKey, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { kerasPreprocessing, normalisedPixels } from './keras-input.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
-import { spelling, withoutPrefix } from './spelling.js';
+import { spelling } from './spelling.js';
 import type { Ecosystem } from './store.js';
 
 /** Of one stage: 'mb' (depthwise, with squeeze and excitation), 'lite' (without it) or 'fused' (one 3 x 3 convolution), expansion, kernel, stride, channels, blocks. */
@@ -280,8 +280,7 @@ export const efficientnet = family<Size>({
   preprocessing: (ecosystem, size) => (ecosystem === 'keras' ? RAW : isSymmetric(ecosystem, publishedName(size)) ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     { ecosystem: 'timm', spell: timmNames },
     ...PORTS.flatMap((port) => PORTED.map((depths) => ({ ecosystem: 'tensorflow-port' as const, spell: portedNames(depths, port) }))),
     { ecosystem: 'keras', spell: kerasV1 },

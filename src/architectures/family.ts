@@ -2,6 +2,7 @@
 import type { LayerMap } from '../model/layer-map.js';
 import type { Framing, Preparation } from '../model/preparation.js';
 import type { Net, Outputs, Value } from './net.js';
+import { withoutPrefix } from './spelling.js';
 import type { Ecosystem, Spell, WeightStore } from './store.js';
 
 /** What the net expects of a picture, in the order of the channels that it reads. */
@@ -19,6 +20,9 @@ export interface Spelling {
   /** Its module for one of the family's own; null where it has none. */
   readonly spell: Spell;
 }
+
+/** torchvision's features alone, or as the first of a Sequential. */
+export const FEATURES_ALONE: Spelling = { ecosystem: 'torchvision', spell: withoutPrefix('features.') };
 
 /** The names and shapes of a source, as a family asks for them. */
 export interface Names {

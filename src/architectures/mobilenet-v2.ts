@@ -1,9 +1,9 @@
 /** MobileNet v2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2. */
 import { convNormAct, isFromTensorFlow, residual } from './blocks.js';
-import { family, SYMMETRIC, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import type { Value } from './net.js';
-import { spelling, withoutPrefix } from './spelling.js';
+import { spelling } from './spelling.js';
 
 /** Of one stage: expansion, channels, blocks, stride. */
 type Stage = readonly [t: number, c: number, n: number, s: number];
@@ -56,8 +56,7 @@ export const mobilenetV2 = family<Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? SYMMETRIC : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     // torchvision's before 2019, and others like it: a block is one list of modules.
     {
       ecosystem: 'torchvision',

@@ -1,10 +1,10 @@
 /** MobileNet v3: Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2. */
 import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
-import { family, type Names, RAW, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, type Names, RAW, TORCHVISION } from './family.js';
 import { CLASSES, head, pooledHead } from './head.js';
 import { kerasPreprocessing } from './keras-input.js';
 import type { Activation, Net, Value } from './net.js';
-import { withoutPrefix } from './spelling.js';
+
 import type { Spell } from './store.js';
 
 /** Of one block: kernel, expanded channels, channels, squeeze and excitation, hard swish (else ReLU), stride. */
@@ -72,8 +72,7 @@ export const mobilenetV3 = family<MobileNetV3Size>({
   preprocessing: (ecosystem) => (ecosystem === 'keras' ? RAW : TORCHVISION),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     ...[LARGE, SMALL, minimal(LARGE), minimal(SMALL)].map((blocks) => ({ ecosystem: 'timm' as const, spell: timmNames(blocks) })),
     ...[LARGE, SMALL, minimal(LARGE), minimal(SMALL)].map((blocks) => ({ ecosystem: 'keras' as const, spell: kerasNames(blocks) })),
   ],

@@ -1,9 +1,8 @@
 /** SqueezeNet 1.0 and 1.1: Iandola et al., "SqueezeNet", 2016, table 1. */
 import { branches } from './blocks.js';
-import { family, TORCHVISION } from './family.js';
+import { FEATURES_ALONE, family, TORCHVISION } from './family.js';
 import { CLASSES, pooledHead } from './head.js';
 import type { Value } from './net.js';
-import { withoutPrefix } from './spelling.js';
 
 interface Size {
   readonly stem: readonly [out: number, kernel: number];
@@ -25,11 +24,7 @@ export const squeezenet = family<Size>({
   stem: 'features.0',
   side: 224,
   preprocessing: () => TORCHVISION,
-  spellings: [
-    { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
-  ],
+  spellings: [{ ecosystem: 'torchvision', spell: (path) => path }, FEATURES_ALONE],
 
   measure(names) {
     const [out, , kernel] = names.shape('features.0');

@@ -6,10 +6,10 @@
  */
 import { ModelError } from '../errors.js';
 import { adapted } from './adaptive.js';
-import { CAFFE, family, type Names, TORCHVISION } from './family.js';
+import { CAFFE, FEATURES_ALONE, family, type Names, TORCHVISION } from './family.js';
 import { besideWidth, CLASSES, head, pooledHead } from './head.js';
 import { type Net, sizeOf, type Value } from './net.js';
-import { withoutPrefix } from './spelling.js';
+
 import { denseNumber, nameVgg } from './vgg-names.js';
 
 interface Convolution {
@@ -69,8 +69,7 @@ export const vgg = family<VggSize>({
   preprocessing: (ecosystem) => (ecosystem === 'torchvision' ? TORCHVISION : CAFFE),
   spellings: [
     { ecosystem: 'torchvision', spell: (path) => path },
-    // The features alone, or as the first of a Sequential.
-    { ecosystem: 'torchvision', spell: withoutPrefix('features.') },
+    FEATURES_ALONE,
     { ecosystem: 'torchvision', spell: (path) => (path === 'features.0' ? 'conv1_1|conv_1_1' : path) },
     { ecosystem: 'keras', spell: (path) => path },
   ],

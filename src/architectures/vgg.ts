@@ -84,7 +84,7 @@ export const vgg = family<VggSize>({
   }),
 
   measure(names) {
-    const found = names.ecosystem === 'keras' ? fromKeras(names) : (numbered(names) ?? named(names));
+    const found = names.ecosystem === 'keras' ? fromKeras(names) : (named(names) ?? numbered(names));
     const first = found?.dense[0]?.[0];
     if (!found || first === undefined) return found && { ...found, side: null };
     const features = names.shape(found.blocks.at(-1)!.at(-1)!.name)[0]!;

@@ -36,6 +36,7 @@ interface Operation {
 export class KerasTarget extends LayersTarget {
   override readonly runtime = 'Keras';
   protected override readonly instead = '';
+  protected override readonly mayReadTwice = true;
 
   /** Keras 3 takes no slash in the name of a layer. */
   protected override readonly separator = '_';

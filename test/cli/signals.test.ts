@@ -58,8 +58,8 @@ function hasOpen(pid: number, name: string): boolean {
 it.skipIf(process.platform !== 'linux')('a command that finds out which net weights are of is ended all the same', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'weighbridge-signal-'));
   try {
-    const header = encodeSafetensorsHeader([{ name: 'alpha.beta.weight', dtype: 'float32', shape: [1], byteLength: 4 }], {});
-    writeFileSync(join(folder, 'strange.safetensors'), Buffer.concat([header, new Uint8Array(4)]));
+    const weights = Array.from({ length: 12 }, (_, i) => ({ name: `alpha${i}.beta.weight`, dtype: 'float32' as const, shape: [1], byteLength: 4 }));
+    writeFileSync(join(folder, 'strange.safetensors'), Buffer.concat([encodeSafetensorsHeader(weights, {}), new Uint8Array(4 * weights.length)]));
     const child = spawn(process.execPath, [join(ROOT, 'dist/cli/main.cjs'), 'convert', 'strange.safetensors', '-o', 'out.onnx', '--no-verify'], {
       cwd: folder,
       stdio: 'ignore',

@@ -2,6 +2,7 @@
 import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { EvaluationDocument } from '../../src/evaluate/document.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './run-cli.js';
 
 interface Situation {
@@ -110,8 +111,19 @@ function pictures(folder: string): void {
 }
 
 function evaluation(folder: string): void {
-  const counts = { pictures: 0, labelled: 0, top1: 0, top5: 0, agreed: 0 };
-  const document = { schema: 'weighbridge/evaluation@1', model: {}, data: {}, counts, shards: [{ index: 1, of: 1 }], confusion: [], failed: [], notes: [] };
+  const document: EvaluationDocument = {
+    schema: 'weighbridge/evaluation@1',
+    model: { path: 'digits.h5', format: 'keras-h5', engine: 'none', sha256: {} },
+    against: null,
+    data: { path: 'pictures', pictures: 0, sha256: '0'.repeat(64), prepared: 'not at all' },
+    shards: [{ index: 1, of: 1 }],
+    counts: { pictures: 0, labelled: 0, top1: 0, top5: 0, turned: 0 },
+    other: null,
+    confusion: [],
+    failed: [],
+    notes: [],
+    elapsedMs: 0,
+  };
   writeFileSync(join(folder, 'part.json'), JSON.stringify(document));
   linkSync(join(folder, 'part.json'), join(folder, 'hard.json'));
 }

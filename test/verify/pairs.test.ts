@@ -23,6 +23,19 @@ describe.each(['onnx in ort-cpu', 'tfjs-graph in tfjs-cpu', 'tfjs in tfjs-cpu'])
   });
 });
 
+it('what a layer of TensorFlow.js reads twice is still there for those that read it later', async () => {
+  // A Gelu by tanh multiplies a value by itself, and by what comes of that at last.
+  const net = first(pairs('nhwc'), ({ title }) => title.endsWith('> Gelu by tanh'));
+  const { tried, found } = await findings(named('tfjs in tfjs-cpu'), [net]);
+  expect([...tried.values()]).toEqual([1]);
+  expect(found).toEqual([]);
+});
+
+function first(nets: Iterable<Trial>, isIt: (net: Trial) => boolean): Trial {
+  for (const net of nets) if (isIt(net)) return net;
+  throw new Error('there is no such net');
+}
+
 it('finds the pair that a runtime has wrong, and a file that it refuses, among all in one file', async () => {
   const [stock] = named('onnx in ort-cpu');
   const wrong = (op: string, change: (data: number[]) => void): Engine => ({

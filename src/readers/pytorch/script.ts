@@ -74,9 +74,10 @@ async function recordedMap(build: (shape: readonly Dim[]) => Promise<LayerMap>, 
   return { ...map, warnings: [...map.warnings, { code: 'assumed', message }] };
 }
 
-/** What weights are of that are all of one kind: so is what flows into a net of half or double precision. */
+/** What weights are of that are all of one kind: so is what flows into a net of half or double precision. Numbers of Python's are doubles in every net. */
 function floatsOf(tensors: readonly Tensor[]): DType {
-  const [first = 'float32', ...others] = new Set(tensors.map(({ dtype }) => dtype).filter(isFloatDType));
+  const weights = tensors.filter(({ shape }) => shape.length > 0);
+  const [first = 'float32', ...others] = new Set(weights.map(({ dtype }) => dtype).filter(isFloatDType));
   return others.length === 0 ? first : 'float32';
 }
 

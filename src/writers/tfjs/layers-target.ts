@@ -93,6 +93,8 @@ export class LayersTarget implements Target {
   /** What is said of a layer that there is not: where it can be had. */
   protected readonly instead: string = ', but a graph model (--to tfjs-graph) has it';
   readonly anyOrder = false;
+  /** TensorFlow.js takes what reads a value twice for one reader, and lets go of the value one reader too early. */
+  protected readonly mayReadTwice: boolean = false;
   /** Between the parts of a layer's name. */
   protected readonly separator: string = '/';
   readonly #nodes: KerasNode[] = [];
@@ -541,10 +543,12 @@ export class LayersTarget implements Target {
     className: string,
     suffix: string,
     config: Json,
-    inputs: readonly FileValue[],
+    given: readonly FileValue[],
     shape: readonly Dim[],
     weights: KerasNode['weights'] = [],
   ): FileValue {
+    const isAgain = ({ node, call }: FileValue, i: number) => given.findIndex((one) => one.node === node && one.call === call) < i;
+    const inputs = this.mayReadTwice ? given : given.map((input, i) => (isAgain(input, i) ? this.activation(input, 'linear') : input));
     const key = weights.length > 0 ? JSON.stringify([className, config, weights.map(([role, { tensor }]) => [role, this.#numberOf(tensor)])]) : null;
     const known = key === null ? undefined : this.#shared.get(key);
     if (known) {

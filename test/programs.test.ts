@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { encodeSafetensorsHeader } from '../src/containers/safetensors.js';
 import { convert, convertBlob, describeModel, diff, diffModels, inspect, inspectBlob, memoryFileSet, memorySink, openModel } from '../src/index.js';
 import { convertFile, diffFiles, fileSink, inspectFile, shrinkFile, verifyFile } from '../src/node/index.js';
 import { verifyConversion } from '../src/verification.js';
@@ -50,8 +51,9 @@ describe('an error of the core', () => {
   it('speaks of options, also where the wiring is asked for later', async () => {
     await expect(convert(files(), memorySink(), 'x.unknown')).rejects.toThrow('name one with `to`');
     await expect(convert(files(), memorySink(), 'x.onnx', { until: 'a', outputs: ['b'] })).rejects.toThrow('`until` and `outputs` both say');
-    const prototxt = memoryFileSet({ 'x.prototxt': bytesOf('digits.prototxt') }, 'x.prototxt');
-    await expect(openModel(prototxt).then((model) => model.map())).rejects.toThrow('with `prototxt`');
+    const header = encodeSafetensorsHeader([{ name: 'strange.weight', dtype: 'float32', shape: [1], byteLength: 4 }], {});
+    const strange = memoryFileSet({ 'x.safetensors': Buffer.concat([header, new Uint8Array(4)]) }, 'x.safetensors');
+    await expect(openModel(strange).then((model) => model.map())).rejects.toThrow('`arch` takes a description');
   });
 });
 

@@ -123,7 +123,10 @@ async function addedBeforeRoot(group: readonly Layer[]): Promise<number | undefi
   return found.op === 'Add' ? number : -number;
 }
 
-/** Activations of the file that follow one another are looked at together; where others are among them, names alone do not tell what stands for which. */
+/**
+ * Activations of the file that follow one another are looked at together; where others are among them, names alone do not tell what stands for which.
+ * Neither do they where the file adds or multiplies more than one number: the source may do the rest in its next layer.
+ */
 async function statedOtherwise(
   { values }: Segment,
   layer: Layer,
@@ -132,7 +135,7 @@ async function statedOtherwise(
 ): Promise<{ readonly made: Value; readonly what: string } | null> {
   const own = stated.chain(layer);
   const [first, ...more] = own;
-  if (!first || !own.every((each) => isSingleActivation(each) || isWithNumber(each))) return null;
+  if (!first || !(isWithNumber(layer) ? more.length === 0 && isWithNumber(first) : own.every(isSingleActivation))) return null;
   const ramp = values.get(layer.inputs[0]!)!;
   try {
     const [[base], known] = [await evaluateLayer(layer, [ramp]), await allValues(own, new Map([[first.inputs[0]!, ramp]]))];

@@ -344,8 +344,8 @@ describe('programs', () => {
 });
 
 it('interruptions are let in between the statements of a program', async () => {
-  const lines = Array.from({ length: 2000 }, (_, i) => `x${i} = torch.relu(${i === 0 ? 'x' : `x${i - 1}`})`);
-  const model = await openModel(netOf([...lines, 'return x1999']), { inputShape: [1, 4] });
+  const lines = Array.from({ length: 6000 }, (_, i) => `x${i} = torch.relu(${i === 0 ? 'x' : `x${i - 1}`})`);
+  const model = await openModel(netOf([...lines, 'return x5999']), { inputShape: [1, 4] });
   // Modules are loaded with the first.
   await model.map();
   let turns = 0;

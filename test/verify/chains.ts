@@ -24,6 +24,7 @@ export const STARTS: readonly Start[] = [
   { shape: [2, 4, 6, 7], dtype: 'bool' },
   { shape: [2, 4, 6, 7], dtype: 'uint8' },
   { shape: [2, 3], dtype: 'int64' },
+  { shape: [2, 4, 4], dtype: 'float32' },
 ];
 
 export interface Chain {

@@ -331,7 +331,6 @@ export const ALONE: Readonly<Record<string, string>> = {
   Constant: 'reads nothing',
   Range: 'reads three numbers',
   ConstantOfShape: 'reads a shape',
-  Det: 'reads square matrices',
   NonMaxSuppression: 'reads boxes and their scores',
   ChannelShuffle: 'is no operator of ONNX, and written as three of TensorFlow.js that stand here',
 };

@@ -14,39 +14,36 @@ const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE
  * @throws ModelError 'malformed'
  */
 export function checkJson(text: string, file: string): void {
-  let depth = 0;
   let values = 1;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === BACKSLASH) i++;
-      else if (code === QUOTE) inString = false;
-    } else if (code === QUOTE) inString = true;
-    else if (code === COMMA) values++;
-    else if (code === OPEN_LIST || code === OPEN_OBJECT) {
-      values++;
-      depth++;
-    } else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
+  eachSign(text, (code, depth, i) => {
+    if (code === COMMA || code === OPEN_LIST || code === OPEN_OBJECT) values++;
     if (depth > MAX_DEPTH) throw new ModelError('malformed', `the JSON is nested more than ${MAX_DEPTH} deep`, { file, offset: i });
     if (values > MAX_VALUES) throw new ModelError('unsafe', `the JSON has more than ${MAX_VALUES} values, which no model needs`, { file });
-  }
+  });
 }
 
 /** How many names an object has, those counted that it has twice, of which a parser keeps one. */
 export function namesGiven(text: string): number {
-  let [depth, names, inString] = [0, 0, false];
+  let names = 0;
+  eachSign(text, (code, depth) => {
+    if (code === COLON && depth === 1) names++;
+  });
+  return names;
+}
+
+/** Goes over commas, colons and brackets that open, outside of strings. @param visit with how many brackets are open, such a one among them */
+function eachSign(text: string, visit: (code: number, depth: number, place: number) => void): void {
+  let [depth, inString] = [0, false];
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (inString) {
       if (code === BACKSLASH) i++;
       else if (code === QUOTE) inString = false;
     } else if (code === QUOTE) inString = true;
-    else if (code === COLON && depth === 1) names++;
-    else if (code === OPEN_LIST || code === OPEN_OBJECT) depth++;
+    else if (code === COMMA || code === COLON) visit(code, depth, i);
+    else if (code === OPEN_LIST || code === OPEN_OBJECT) visit(code, ++depth, i);
     else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
   }
-  return names;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -9,3 +9,8 @@ export const DRAWS = 'draws random numbers';
 export function drawsNumbers(op: string): boolean {
   return DRAWING.has(op);
 }
+
+/** Those of the layers that were told to act as in training which draw random numbers. */
+export function drawingLayers(told: readonly string[]): string[] {
+  return told.filter((layer) => layer.includes(DRAWS));
+}

@@ -3,7 +3,7 @@
  * difference begins, and what was assumed. Never from the size of a difference alone: an epsilon that is off looks like rounding.
  */
 
-import { DRAWS } from '../model/drawing.js';
+import { drawingLayers } from '../model/drawing.js';
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
 import { listed, RUNTIMES_FAULT, TOO_SENSITIVE_THERE } from '../words.js';
 import { formatCount } from './numbers.js';
@@ -56,7 +56,7 @@ function disputed({ verdict, engines, layers }: Report): string | null {
 
 function training({ training: layers }: Report): string | null {
   if (layers.length === 0) return null;
-  const drawing = layers.filter((layer) => layer.includes(DRAWS));
+  const drawing = drawingLayers(layers);
   if (drawing.length > 0)
     return `${listed(drawing, 3)}, so what the net gives is another at each run, and two nets cannot be compared: have the noise be an input of the model, or export it without.`;
   return `${listed(layers, 3)} act as in training, so what they give depends on chance or on the rest of the batch: export the model in inference mode (PyTorch: after model.eval()).`;

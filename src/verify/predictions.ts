@@ -1,6 +1,6 @@
 /** Everything that is compared of two models: outputs, interface, layers, weights. */
 
-import { DRAWS } from '../model/drawing.js';
+import { drawingLayers } from '../model/drawing.js';
 import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { listed, RUNTIMES_FAULT } from '../words.js';
@@ -67,7 +67,7 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   const weights = await withClaims(withFolded(stored, subject), claims, subject);
   if (!weights) notes.push(NOT_ONE_BY_ONE);
   if (written?.partners) notes.push(BY_WIRING);
-  const drawing = [...new Set([...subject.training, ...(written?.training ?? [])])].filter((layer) => layer.includes(DRAWS));
+  const drawing = drawingLayers([...new Set([...subject.training, ...(written?.training ?? [])])]);
   if (drawing.length > 0) notes.push(`${listed(drawing, 3)}: what agrees, agrees by a seed that both runs had`);
   // In a file that was not written from this map a layer may well make something else under the same name, and weights be folded.
   const isLineage = written?.isOurs === true && !written.isOrigin && weights?.judged !== false;

@@ -1,6 +1,6 @@
 /** Runs witness and written file on the same inputs, compares their outputs, and tries what single inputs do not show. */
 import { isModelError } from '../errors.js';
-import { DRAWS } from '../model/drawing.js';
+import { drawingLayers } from '../model/drawing.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { collectAgreement, labelsOf } from './agreement.js';
 import { MOST_AHEAD, runAhead } from './ahead.js';
@@ -332,7 +332,7 @@ async function tryBeside(subject: Subject, { sides, rows, batch, inHalf, seed }:
 
 /** What is drawn at random is drawn anew in every run that is not the same one again. */
 function isDrawn({ training }: Subject): boolean {
-  return training.some((layer) => layer.includes(DRAWS));
+  return drawingLayers(training).length > 0;
 }
 
 /** What the file promises to its users otherwise than the source does. */

@@ -3,7 +3,7 @@
  * and the one is named with which the layer gives what was found.
  */
 import { isModelError } from '../../errors.js';
-import { DRAWS } from '../../model/drawing.js';
+import { drawingLayers } from '../../model/drawing.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { toValue, type Value } from '../../model/ops/array.js';
 import { inferMap, makeLayer, makersOf, type ValueType, valuesRead } from '../../model/ops/index.js';
@@ -60,7 +60,7 @@ export interface ToExplain {
 /** Null where nothing differs that a layer could be to blame for; a note says why where one could not be looked at. */
 export async function explain(subject: Subject, toExplain: ToExplain, notes: string[]): Promise<CauseReport | null> {
   const { ofRecording } = toExplain;
-  if (subject.training.some((layer) => layer.includes(DRAWS))) return null;
+  if (drawingLayers(subject.training).length > 0) return null;
   if (!ofRecording) return explainLayers(subject, toExplain, notes);
   const ofLayers = await explainLayers(subject, toExplain, []);
   return ofLayers && ofLayers.explainedBy.length > 0 ? ofLayers : ofRecording;

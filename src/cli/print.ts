@@ -69,7 +69,7 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
   dropWhile('last');
   const lines = (i: number, text: string) => {
     if (widths[i] === MAX_WIDTH) return [text];
-    return columns[i]!.wraps ? wrapWords(text, widths[i]!).map((part) => cutMiddle(part, widths[i]!)) : [cutMiddle(text, widths[i]!)];
+    return columns[i]!.wraps ? wrapWords(breakWords(text, widths[i]!), widths[i]!) : [cutMiddle(text, widths[i]!)];
   };
   const line = (row: readonly string[], paint: (text: string) => string) => {
     const cells = used.map((i) => lines(i, row[i]!));
@@ -96,6 +96,21 @@ export function table(columns: readonly Column[], cells: readonly (readonly stri
 
 function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number {
   return stream.isTTY ? stream.columns || Number.POSITIVE_INFINITY : Number.POSITIVE_INFINITY;
+}
+
+/** Words that are longer than a line get a gap, in front of a dot, a dash or the like where they have one. */
+function breakWords(text: string, width: number): string {
+  return text.replace(/\S+/g, (word) => {
+    const parts: string[] = [];
+    let rest = word;
+    while (rest.length > width) {
+      const marks = [...rest.slice(0, width + 1).matchAll(/[._/-]/g)].map(({ index }) => index);
+      const at = marks.at(-1) || width;
+      parts.push(rest.slice(0, at));
+      rest = rest.slice(at);
+    }
+    return [...parts, rest].join(' ');
+  });
 }
 
 /** Both ends of a layer's name tell it from others. */

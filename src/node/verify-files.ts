@@ -160,7 +160,12 @@ async function openForComparison({ files, options }: OpenedFiles, target: FileSe
 export async function checkEngine(format: string, options: VerificationOptions): Promise<void> {
   if (options.engine === undefined && options.device === undefined) return;
   const { findWrittenFormat } = await import('../verify/written/index.js');
-  if (!findWrittenFormat(format)?.runs) return;
+  if (!findWrittenFormat(format)?.runs) {
+    // What was recorded is run through the net that the weights are of.
+    if (options.golden !== undefined) return;
+    const { refuseRuntime } = await import('../verify/weights-alone.js');
+    return refuseRuntime(options, `${format} files hold weights without wiring`);
+  }
   const { selectEngine } = await import('../verify/engines/index.js');
   await withHost(options, (host) => selectEngine(format, { ...options, host }));
 }

@@ -7,13 +7,14 @@ import type { TensorDiff } from '../diff/document.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
 import type { VerifyOptions } from './options.js';
 import type { Report, WeightMismatch, WeightReport } from './report.js';
-import { weightsReport } from './weights-alone.js';
+import { refuseRuntime, weightsReport } from './weights-alone.js';
 
 const WHY = 'tensors are compared bit for bit, in whatever layout they are stored, or with what rounding to the stored dtype gives';
 
 /** @param reason why nothing is run, a sentence */
 export async function verifyTensors(expected: NamedModel, actual: NamedModel, reason: string, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
+  refuseRuntime(options, reason);
   const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
   const { tensors, structure, notes } = await diffModels(expected, actual, { onProgress });
   const paired = tensors.filter(({ a, b }) => a && b);

@@ -6,7 +6,7 @@ import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { comparePredictions } from './predictions.js';
 import type { Report } from './report.js';
 import type { Subject } from './subject.js';
-import { verifyWeights } from './weights-alone.js';
+import { refuseRuntime, verifyWeights } from './weights-alone.js';
 import { verifyWired } from './wired.js';
 import { chooseWitness } from './witness.js';
 import { findWrittenFormat, writtenFormats } from './written/index.js';
@@ -30,7 +30,11 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     throw new ModelError('unsupported', `written ${target.format} files cannot be verified. Possible: ${known}.`, { file: target.files.label });
   }
   const written = map ? await openPaired(format, target.files, map, target.wired) : await format.open(target.files, []);
-  if (!format.runs) return options.golden ? verifyWired(conversion, written, options) : verifyWeights(conversion, written, options);
+  if (!format.runs) {
+    if (options.golden) return verifyWired(conversion, written, options);
+    refuseRuntime(options, `${target.format} files hold weights without wiring`);
+    return verifyWeights(conversion, written, options);
+  }
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);
   checkSteps(map);

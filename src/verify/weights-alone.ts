@@ -1,6 +1,8 @@
 /** Verification of formats that hold weights and no wiring: there is nothing to run. */
+import { ModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { explainStored } from './causes/explain.js';
+import type { EngineChoice } from './engine.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import type { Report, WeightsReport } from './report.js';
 import { compareStored, compareWeights, type OnProgress, pairByName, withSurplus } from './weights.js';
@@ -14,6 +16,7 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
   if (edited) notes.push('the net was changed on the way: its weights are compared with what the change makes of the source, and what it predicts is not');
   if (options.inputs) notes.push('nothing of the file is run, so the given inputs were not used');
+  if (options.layers) notes.push('nothing of the file is run, so what its layers make was not compared');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
   const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
   const unread = model.warnings.find(({ code }) => code === 'unread-tensor')?.message;
@@ -21,6 +24,17 @@ export async function verifyWeights({ model, map, edited, target }: ConversionTo
   const why = `tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives${rest}`;
   const report = weightsReport({ formats: [model.format, target.format], weights, notes, why, options, startedAt });
   return { ...report, cause, changes: edited?.changes ?? [] };
+}
+
+/**
+ * Whoever asks for an engine or a GPU wants a file run; that nothing is must not read like an answer.
+ *
+ * @param reason why nothing is run
+ * @throws ModelError 'usage'
+ */
+export function refuseRuntime({ engine, device }: EngineChoice, reason: string): void {
+  const asked = engine !== undefined ? `the engine "${engine}"` : device === 'gpu' ? 'a GPU' : null;
+  if (asked !== null) throw new ModelError('usage', `${asked} was asked for, but nothing would be run, and weights alone be compared: ${reason}`);
 }
 
 /** A verification of which weights are all that could be compared. */

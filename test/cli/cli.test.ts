@@ -245,6 +245,19 @@ describe('conveniences', () => {
     expect(spawnSync('/bin/sh', line).status).toBe(2);
   });
 
+  it.each([
+    ['--engine', 'nonsense'],
+    ['--engine', 'ort-cpu'],
+    ['--device', 'gpu'],
+  ])('is asked for a run by %s %s where weights alone would be compared, and says so before it writes', (...asked) => {
+    const output = join(temporaryFolder(), 'a.npz');
+    const refused = { status: 2, stderr: expect.stringContaining('nothing would be run') };
+    expect(weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', output, ...asked])).toMatchObject(refused);
+    expect(existsSync(output)).toBe(false);
+    weighbridge(['convert', join(DIGITS, 'digits.h5'), '-o', output, '--no-verify']);
+    expect(weighbridge(['verify', join(DIGITS, 'digits.h5'), output, ...asked])).toMatchObject(refused);
+  });
+
   it('colours what goes into a pipe where FORCE_COLOR asks for it, and nothing where NO_COLOR does', () => {
     const formats = (env: Record<string, string>) => weighbridge(['formats'], undefined, { NO_COLOR: '', ...env }).stdout;
     expect(formats({})).not.toContain('\u001b[');

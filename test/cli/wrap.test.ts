@@ -78,3 +78,11 @@ it('a table wraps the columns that may, before it cuts', () => {
   expect(lines).toHaveLength(4);
   expect(lines[3]).toBe('tfjs     here');
 });
+
+it('a word that is longer than its column goes on below, whole', () => {
+  const columns = [{ title: 'format' }, { title: 'extensions', wraps: true }];
+  const lines = table(columns, [['tfjs', 'model.json weights_manifest.json .safetensors.index.json']], 24).split('\n');
+  expect(lines.every(({ length }) => length <= 24)).toBe(true);
+  expect(lines.join('')).not.toContain('…');
+  expect(lines.slice(1).map((line) => line.slice(8))).toEqual(['model.json', 'weights_manifest', '.json', '.safetensors', '.index.json']);
+});

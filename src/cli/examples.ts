@@ -86,7 +86,7 @@ export const HELP_ENDS: Readonly<Record<string, HelpEnd>> = {
   engines: { examples: [['engines', 'what can run models here']] },
   golden: {
     examples: [
-      ['golden --framework keras -o record.py', 'a script that records'],
+      ['golden model.h5 -o record.py', 'a script that records what the model predicts'],
       ['golden --framework torch --input-shape 1,3,224,224', 'on stdout'],
     ],
   },

@@ -14,7 +14,13 @@ const CASES = [
   { framework: 'torch', model: join(DIGITS, 'digits.pth'), options: ['--input-shape', '1,3,32,32'] },
   { framework: 'keras', model: join(ROOT, 'test/fixtures/keras-h5/vgg-bn/model.h5'), options: [] },
   { framework: 'caffe', model: join(DIGITS, 'digits.caffemodel'), options: [] },
+  { framework: 'tensorflow', model: join(FIXTURES, 'tensorflow/net.tflite'), options: [] },
+  { framework: 'onnx', model: join(ROOT, 'test/fixtures/onnx-exporters/small/model.onnx'), options: [] },
 ];
+/** What runs these gives no layers. */
+const WITHOUT_LAYERS: readonly string[] = ['tensorflow', 'onnx'];
+/** Of the recordings; the ONNX net's batch is two, and one sample. */
+const SAMPLES: Readonly<Record<string, number>> = { keras: 1, onnx: 1 };
 
 /** A Python in which a program runs, or null. */
 function pythonWith(program: string): string | null {
@@ -33,13 +39,15 @@ describe.each(CASES)('$framework', ({ framework, model, options }) => {
     expect(script('--input-shape', 'N,5,6,7')).toContain('SHAPE = (5, 6, 7)');
   });
 
-  it('records layers only where asked', () => {
-    expect(script('--layers')).toMatch(/"layer:/);
+  it('records layers only where asked, and where something can', () => {
+    if (WITHOUT_LAYERS.includes(framework))
+      expect(weighbridge(['golden', '--framework', framework, '--layers'])).toMatchObject({ status: 2, stderr: expect.stringContaining('--layers') });
+    else expect(script('--layers')).toMatch(/"layer:/);
     expect(script()).not.toMatch(/"layer:/);
   });
 
   it.skipIf(python === null)('is valid Python (skipped where there is no python3)', () => {
-    for (const text of [script(), script('--layers')]) {
+    for (const text of WITHOUT_LAYERS.includes(framework) ? [script()] : [script(), script('--layers')]) {
       const { status, stderr } = spawnSync(python!, ['-c', 'import ast, sys; ast.parse(sys.stdin.read())'], { input: text });
       expect(stderr.toString()).toBe('');
       expect(status).toBe(0);
@@ -53,14 +61,14 @@ describe.each(CASES)('$framework', ({ framework, model, options }) => {
     const { report } = JSON.parse(stdout);
     expect(report.verdict).toBe('match');
     expect(report.witness.kind).toBe('recorded');
-    expect(report.inputs.samples).toBe(framework === 'keras' ? 1 : 2);
+    expect(report.inputs.samples).toBe(SAMPLES[framework] ?? 2);
   });
 
   it('its inputs differ from channel to channel', async () => {
     const path = join(FIXTURES, framework, 'recorded.npz');
     const input = (await readNpz(memorySource(new Uint8Array(readFileSync(path)), path))).get('input')!;
     const values = toFloat32Array(await tensorBytes(input), input.dtype);
-    const isLast = framework === 'keras';
+    const isLast = framework === 'keras' || framework === 'tensorflow';
     const [channels, pixels] = isLast ? [input.shape[3]!, input.shape[1]! * input.shape[2]!] : [input.shape[1]!, input.shape[2]! * input.shape[3]!];
     const means = Array.from({ length: channels }, (_, c) => {
       let sum = 0;
@@ -89,7 +97,10 @@ it.skipIf(pythonTorch === null)('the PyTorch script runs, on weights with their 
 
 it.each([
   ['an unknown framework', ['--framework', 'mxnet']],
-  ['no framework', []],
+  ['no framework and no model', []],
+  ['a model that is not there', ['none.h5']],
+  ['files of no framework', [join(DIGITS, 'keras.npz')]],
+  ['layers of what gives none', ['--framework', 'tensorflow', '--layers']],
   ['PyTorch without a shape', ['--framework', 'torch']],
   ['a free size behind the batch', ['--framework', 'torch', '--input-shape', '1,N,32,32']],
   ['a batch alone', ['--framework', 'torch', '--input-shape', '1']],
@@ -99,6 +110,22 @@ it.each([
   expect(status).toBe(2);
   expect(stdout).toBe('');
   expect(stderr).toMatch(/^error/);
+});
+
+it.each(CASES.filter(({ framework }) => framework !== 'caffe'))(
+  'takes the framework ($framework) and what flows in from the model, and says how to run it',
+  (given) => {
+    const { stdout, stderr } = weighbridge(['golden', given.model, '--samples', '2']);
+    expect(stdout).toBe(weighbridge(['golden', '--framework', given.framework, ...given.options, '--samples', '2']).stdout);
+    const build = given.framework === 'torch' ? ' --build module:function' : '';
+    expect(stderr).toContain(`run      python record.py ${given.model} recorded.npz${build}\n`);
+  },
+);
+
+it('says that Caffe wants the net beside its weights', () => {
+  expect(weighbridge(['golden', join(DIGITS, 'digits.caffemodel')]).stderr).toContain(
+    `record.py net.prototxt ${join(DIGITS, 'digits.caffemodel')} recorded.npz`,
+  );
 });
 
 it('writes a file with -o, and replaces one only with --force', () => {

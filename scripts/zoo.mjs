@@ -9,7 +9,7 @@ const TOLERANCE = 1e-3;
 /**
  * The nets of a folder that have a recording and are meant to convert.
  *
- * @returns {{ name: string, format: string, model: string, prototxt?: string, inputs: Recorded[], outputs: Recorded[], tolerance?: number, inference?: boolean }[]}
+ * @returns {{ name: string, format: string, model: string, prototxt?: string, inputs: Recorded[], outputs: Recorded[], tolerance?: number, inference?: boolean, assume?: Record<string, string> }[]}
  * @typedef {{ name: string | null, file: string }} Recorded paths
  */
 export function listNets(folder) {
@@ -18,8 +18,8 @@ export function listNets(folder) {
     const { models } = JSON.parse(readFileSync(index, 'utf8'));
     return models
       .filter(({ expect, dropped, outputs }) => expect === 'match' && !dropped && outputs.length > 0)
-      .map(({ name, format, model, files, inputs, outputs, inference }) =>
-        netOf(folder, { name, format, model, prototxt: files.find((file) => file.endsWith('.prototxt')), inputs, outputs, inference }),
+      .map(({ name, format, model, files, inputs, outputs, inference, assume }) =>
+        netOf(folder, { name, format, model, prototxt: files.find((file) => file.endsWith('.prototxt')), inputs, outputs, inference, assume }),
       );
   }
   return readdirSync(folder, { withFileTypes: true })
@@ -29,14 +29,14 @@ export function listNets(folder) {
     .map((one) => netOf(one.folder, { ...one, name: one.case, tolerance: one.tolerance?.rtol }));
 }
 
-function netOf(folder, { name, format, model, prototxt, inputs, outputs, tolerance, inference }) {
+function netOf(folder, { name, format, model, prototxt, inputs, outputs, tolerance, inference, assume }) {
   const paths = (ports) => ports.map((port) => ({ name: port.name, file: join(folder, port.file) }));
   const beside = prototxt && join(folder, prototxt);
-  const more = { ...(beside ? { prototxt: beside } : {}), ...(inference ? { inference } : {}) };
+  const more = { ...(beside ? { prototxt: beside } : {}), ...(inference ? { inference } : {}), ...(assume ? { assume } : {}) };
   return { name, format, model: join(folder, model), ...more, inputs: paths(inputs), outputs: paths(outputs), tolerance };
 }
 
-async function tryNet({ model, prototxt, inputs, outputs, tolerance = 0, inference, target, out }) {
+async function tryNet({ model, prototxt, inputs, outputs, tolerance = 0, inference, assume, target, out }) {
   const { convert, isModelError, memorySource, readNpy } = await import('../dist/index.js');
   const { verifyConversion } = await import('../dist/verification.js');
   const { fileSink, nodeFileSet } = await import('../dist/node/index.js');
@@ -51,7 +51,12 @@ async function tryNet({ model, prototxt, inputs, outputs, tolerance = 0, inferen
       ...(await Promise.all(outputs.map((port) => read('output', port, outputs)))),
     ]);
     const recordedShape = inputs.length === 1 ? golden.get('input')?.shape : undefined;
-    const options = { ...(prototxt ? { prototxt: basename(prototxt) } : {}), ...(recordedShape ? { recordedShape } : {}), ...(inference ? { inference } : {}) };
+    const options = {
+      ...(prototxt ? { prototxt: basename(prototxt) } : {}),
+      ...(recordedShape ? { recordedShape } : {}),
+      ...(inference ? { inference } : {}),
+      ...(assume ? { assume } : {}),
+    };
     const path = join(out, target === 'onnx' ? 'net.onnx' : 'net');
     rmSync(path, { recursive: true, force: true });
     const { model: opened, map, files: made } = await convert(files, await fileSink(path), basename(path), { ...options, to: target });

@@ -103,23 +103,31 @@ export const eva = family<Size>({
 });
 
 /** Two dense layers with a GELU between them, or three: what one gives is weighed by a SiLU of what another gives. */
-function blend(net: Net, x: Value, at: string, { wide, fused, gated }: { wide: number; fused: boolean; gated: boolean }): Value {
+export function blend(
+  net: Net,
+  x: Value,
+  at: string,
+  { wide, fused, gated, normed = !fused }: { wide: number; fused: boolean; gated: boolean; normed?: boolean },
+): Value {
   const features = sizeOf(x, 2);
   if (!gated) return net.dense(net.activation(net.dense(x, `${at}.fc1`, { out: wide }), 'gelu'), `${at}.fc2`, { out: features });
   const both = fused ? net.dense(x, `${at}.fc1`, { out: 2 * wide }) : null;
   const gate = both ? net.slice(both, 2, 0, wide) : net.dense(x, `${at}.fc1_g`, { out: wide });
   const through = both ? net.slice(both, 2, wide, 2 * wide) : net.dense(x, `${at}.fc1_x`, { out: wide });
   const weighed = net.multiply(net.activation(gate, 'silu'), through);
-  return net.dense(net.has(`${at}.norm`, !fused) ? layerNorm(net, weighed, `${at}.norm`, EPSILON) : weighed, `${at}.fc2`, { out: features });
+  return net.dense(net.has(`${at}.norm`, normed) ? layerNorm(net, weighed, `${at}.norm`, EPSILON) : weighed, `${at}.fc2`, { out: features });
 }
 
 interface AttentionOptions {
   readonly heads: number;
   readonly fused: boolean;
-  readonly turned: ((net: Net, x: Value, name: string) => Value) | null;
+  readonly turned: Turn | null;
 }
 
-function attention(net: Net, x: Value, at: string, { heads, fused, turned }: AttentionOptions): Value {
+/** Turns queries or keys, [batch, heads, tokens, features of a head]. */
+export type Turn = (net: Net, x: Value, name: string) => Value;
+
+export function attention(net: Net, x: Value, at: string, { heads, fused, turned }: AttentionOptions): Value {
   const [tokens, features] = [sizeOf(x, 1), sizeOf(x, 2)];
   const each = features / heads;
   if (!Number.isInteger(each)) throw new Departure(net.store.sourceName(at), `has ${features} features, which ${heads} heads cannot share`);
@@ -144,7 +152,7 @@ function attention(net: Net, x: Value, at: string, { heads, fused, turned }: Att
  * Rotary positions: pairs of features are turned, the first half of them by a patch's row and the others by its column, each pair slower than the
  * one before it; the class stays as it is.
  */
-function turn(height: number, width: number, each: number, side: number): (net: Net, x: Value, name: string) => Value {
+function turn(height: number, width: number, each: number, side: number): Turn {
   const pairs = each / 4;
   const angles = Array.from({ length: height * width }, (_, i) => {
     const places = [(Math.floor(i / width) / height) * side, ((i % width) / width) * side];

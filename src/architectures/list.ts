@@ -9,6 +9,7 @@ import { cspnet } from './cspnet.js';
 import { davit } from './davit.js';
 import { densenet } from './densenet.js';
 import { retinanet, ssd, ssdlite } from './detection.js';
+import { dinov3 } from './dinov3.js';
 import { dla } from './dla.js';
 import { dualPath } from './dpn.js';
 import { edgenext } from './edgenext.js';
@@ -124,6 +125,7 @@ export const families: readonly Family[] = [
   davit,
   beit,
   eva,
+  dinov3,
   clip,
   mixer,
   convmixer,

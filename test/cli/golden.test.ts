@@ -122,6 +122,17 @@ it.each(CASES.filter(({ framework }) => framework !== 'caffe'))(
   },
 );
 
+it('asks nobody what builds the network of TorchScript, which holds it', () => {
+  const model = join(ROOT, 'test/fixtures/torchscript/scripted-control/model.pt');
+  expect(weighbridge(['golden', model, '--input-shape', '1,3,8,8']).stderr).toContain(`run      python record.py ${model} recorded.npz\n`);
+});
+
+it('is the next step where nobody but our own reader says what a file predicts', () => {
+  const model = join(FIXTURES, 'tensorflow/net.tflite');
+  const { stderr } = weighbridge(['convert', model, '-o', join(temporaryFolder(), 'a.onnx')]);
+  expect(stderr).toContain(`next     weighbridge golden ${model} -o record.py`);
+});
+
 it('says that Caffe wants the net beside its weights', () => {
   expect(weighbridge(['golden', join(DIGITS, 'digits.caffemodel')]).stderr).toContain(
     `record.py net.prototxt ${join(DIGITS, 'digits.caffemodel')} recorded.npz`,

@@ -24,6 +24,7 @@ import type { TargetName } from '../../writers/writer.js';
 import { addEditOptions, type EditFlags } from '../edits.js';
 import { commandHost } from '../engine-host.js';
 import { recordOptions } from '../given.js';
+import { frameworkOf } from '../golden/frameworks.js';
 import { namedFlags, OUTPUT_OPTIONS, outputOf, planConversions } from '../many/conversions.js';
 import { runMany } from '../many/index.js';
 import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
@@ -101,9 +102,11 @@ export function registerConvert(program: Command): Command {
 }
 
 /** What is known least of: whether anybody but us says that it is right, then what it costs to have it smaller. */
-function tellNext(voice: Voice, path: string, output: string, { target, report }: ConvertDocument): void {
+function tellNext(voice: Voice, path: string, output: string, { source, target, report }: ConvertDocument): void {
   const both = [shownName(path), output];
   if (!report) voice.next(['verify', ...both], 'proves that both predict the same');
+  else if (!report.witness.independent && frameworkOf(source.format) !== undefined)
+    voice.next(['golden', shownName(path), '-o', 'record.py'], 'is a script that records the word of the framework itself, for verify --golden');
   else if (!report.witness.independent)
     voice.next(['verify', ...both, '--golden', 'recorded.npz'], 'takes the word of the framework itself (weighbridge golden)');
   else if (target.format === 'onnx' || target.format === 'tfjs')

@@ -6,6 +6,7 @@ import type { ModelDocument } from '../../inspect.js';
 import type { Dim } from '../../model/layer-map.js';
 import { fileSink } from '../../node/file-sink.js';
 import { inspectPath } from '../../node/inspect-file.js';
+import { frameworkOf } from '../golden/frameworks.js';
 import { goldenScripts } from '../golden/index.js';
 import { type CommonFlags, parseShape, parseWhole } from '../options.js';
 import { makeVoice } from '../print.js';
@@ -56,17 +57,6 @@ export function registerGolden(program: Command): Command {
     });
 }
 
-/** Which framework's files a format is of. Of TensorFlow.js the verifier runs models itself. */
-const FRAMEWORKS: Readonly<Record<string, string>> = {
-  'keras-h5': 'keras',
-  'keras-v3': 'keras',
-  pytorch: 'torch',
-  caffe: 'caffe',
-  tensorflow: 'tensorflow',
-  tflite: 'tensorflow',
-  onnx: 'onnx',
-};
-
 /** Of one input without its batch, where the model has one and says all of its sizes. */
 function shapeOf({ inputs: [input, ...more] }: ModelDocument): readonly number[] | null {
   const sizes = input?.shape.slice(1) ?? [];
@@ -74,7 +64,7 @@ function shapeOf({ inputs: [input, ...more] }: ModelDocument): readonly number[]
 }
 
 function writeGolden({ framework: asked, inputShape, samples, seed, layers = false }: GoldenFlags, model: ModelDocument | null, path = 'model') {
-  const framework = asked ?? (model ? FRAMEWORKS[model.format] : undefined);
+  const framework = asked ?? (model ? frameworkOf(model.format) : undefined);
   if (framework === undefined) {
     const known = goldenScripts.map((script) => script.framework).join(', ');
     throw new ModelError(
@@ -94,7 +84,7 @@ function writeGolden({ framework: asked, inputShape, samples, seed, layers = fal
   if (needsShape && shape === null) throw new ModelError('usage', `a ${framework} model does not say what it takes: give --input-shape, such as 1,3,224,224.`);
   const described = framework === 'caffe' ? ['net.prototxt', path] : [path];
   // TorchScript and torch.export store the network itself.
-  const isWired = framework !== 'torch' || /^(TorchScript|torch\.export)/.test(model?.details['container'] ?? '');
+  const isWired = framework !== 'torch' || /^(TorchScript|torch\.export)/.test(model?.details.container ?? '');
   const run = model ? shellWords([...described, 'recorded.npz', ...(isWired ? [] : ['--build', 'module:function'])]) : null;
   return { document: { schema: 'weighbridge/golden@1' as const, framework, script: write({ shape, samples, seed, layers }) }, run };
 }

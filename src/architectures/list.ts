@@ -14,6 +14,7 @@ import { dla } from './dla.js';
 import { dualPath } from './dpn.js';
 import { edgenext } from './edgenext.js';
 import { edsr, srresnet } from './edsr.js';
+import { efficientFormer } from './efficientformer.js';
 import { efficientnet } from './efficientnet.js';
 import { efficientVit } from './efficientvit.js';
 import { eva } from './eva.js';
@@ -136,6 +137,7 @@ export const families: readonly Family[] = [
   pvtV2,
   twins,
   metaformer,
+  efficientFormer,
   mobilevit,
   ssd,
   ssdlite,

@@ -174,7 +174,8 @@ function starRelu(net: Net, x: Value, at: string): Value {
   return net.constantOp('Add', scaled, number('bias'), net.store.sourceName(`${at}.bias`));
 }
 
-function byChannel(net: Net, x: Value, path: string): Value {
+/** A learned factor for each channel of a picture. */
+export function byChannel(net: Net, x: Value, path: string): Value {
   const channels = sizeOf(x, 1);
   const scale = net.store.takeParameter(path, [channels]);
   const name = net.store.sourceName(path);

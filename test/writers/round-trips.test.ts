@@ -36,6 +36,7 @@ const CASES: Readonly<Record<string, string>> = {
   dla: 'dla-timm',
   dpn: 'dpn-timm',
   edgenext: 'edgenext-timm',
+  efficientformer: 'efficientformer-timm',
   eva: 'eva02-timm',
   dinov3: 'dinov3-timm',
   hrnet: 'hrnet-timm',
@@ -85,11 +86,11 @@ const ELSEWHERE = {
 };
 
 const WITHOUT_LAYERS =
-  'twins efficientvit cait xcit davit eva dinov3 edgenext levit pit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
+  'twins efficientvit efficientformer cait xcit davit eva dinov3 edgenext levit pit tiny_vit metaformer mobilevit pvt_v2 segformer ssd vit beit clip convnext swin maxvit fast_neural_style cyclegan facenet'.split(
     ' ',
   );
 const WITHOUT_CAFFE =
-  'twins efficientvit cait xcit davit eva dinov3 pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
+  'twins efficientvit efficientformer cait xcit davit eva dinov3 pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
     ' ',
   );
 

@@ -28,7 +28,7 @@ export function sequential(inputShape: readonly (number | null)[], layers: reado
 
 /** A functional model as tf.keras writes it; `inbound` is the layer's `inbound_nodes`. */
 export function functional(
-  layers: readonly { class_name: string; name: string; config?: object; inbound?: readonly unknown[]; module?: null; registered_name?: string }[],
+  layers: readonly { class_name: string; name: string; config?: object; inbound?: readonly unknown[]; module?: string | null; registered_name?: string }[],
   inputs: readonly unknown[],
   outputs: readonly unknown[],
   name = 'model',

@@ -5,8 +5,9 @@
  *   CVE-2025-12058 (vocabularies that are paths)
  */
 import type { ByteSource } from '../bytes/byte-source.js';
-import { checkJson, isObject } from '../containers/json.js';
+import { isObject } from '../containers/json.js';
 import { isDangerous } from '../containers/pickle/danger.js';
+import { parseJson } from '../readers/keras/json.js';
 import type { Audit, Examiner } from './examiner.js';
 
 /** Configurations of the largest nets have some megabytes. */
@@ -31,13 +32,12 @@ async function readText(source: ByteSource): Promise<string | null> {
 
 /** Told once for each kind of finding and name. */
 export function examineConfig(text: string, path: string, audit: Audit): void {
-  checkJson(text, path);
   const told = new Set<string>();
   const tell: Audit['tell'] = (rule, message) => {
     if (!told.has(message)) audit.tell(rule, message, path);
     told.add(message);
   };
-  const queue: unknown[] = [JSON.parse(text)];
+  const queue: unknown[] = [parseJson(text, 'the configuration', path)];
   for (let value = queue.pop(); value !== undefined; value = queue.pop()) {
     if (Array.isArray(value)) for (const item of value) if (typeof item === 'object' && item !== null) queue.push(item);
     if (!isObject(value)) continue;

@@ -45,6 +45,13 @@ it('two files with the same in them are both named', async () => {
   expect(findings.filter(({ rule }) => rule === 'pickle-runs-code').map(({ file }) => file)).toEqual(['a.pkl', 'b.pkl', 'c.zip/d.pkl', 'c.zip/e.pkl']);
 });
 
+it('a configuration that is no JSON is a finding, and one with infinities is looked through', async () => {
+  const broken = await audit(ascii('{"class_name": "Sequential", "config": "a\tb"}'), 'model.json');
+  expect(broken.findings.map(({ message }) => message).join()).toContain('no valid JSON');
+  const endless = ascii('{"class_name": "Lambda", "config": {"name": "l", "least": -Infinity, "function": {"class_name": "__lambda__"}}}');
+  expect(await rulesOf(endless, 'model.json')).toContain('keras-code');
+});
+
 describe('tar archives', () => {
   const ok = tarMember('m/readme', '0', '', ascii('x'));
 

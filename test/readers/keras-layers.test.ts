@@ -755,6 +755,51 @@ describe('Dot', () => {
   });
 });
 
+describe('whole numbers', () => {
+  const whole: Run = { shape: [2, 4, 4, 3], data: Float32Array.from({ length: 96 }, (_, i) => (i * 7) % 11) };
+  const refusal = async (layers: readonly LayerSpec[], shape = whole.shape) =>
+    (await conversionError(predictSequence({ ...whole, shape }, layers, { version: '3.15.0', dtype: 'int32' }))).message;
+
+  test.each(['LayerNormalization', 'GroupNormalization', 'RMSNormalization'])('are no reals in a %s, which cuts off what it makes of them', async (name) => {
+    expect(await refusal([[name, name.startsWith('Group') ? { groups: 3 } : {}]])).toContain(`a ${name} of whole numbers`);
+  });
+
+  test.each<[string, LayerSpec]>([
+    ['a ReLU', ['ReLU', {}]],
+    ['a pooling', ['MaxPooling2D', { pool_size: [2, 2] }]],
+    ['a Dropout', ['Dropout', { rate: 0.5 }]],
+    ['zeros around them', ['ZeroPadding2D', { padding: 1 }]],
+  ])('stay whole behind %s', async (_, layer) => {
+    expect(await refusal([layer, ['LayerNormalization', {}]])).toContain('of whole numbers');
+  });
+
+  test('are bounded and interpolated by whole numbers', async () => {
+    expect(await refusal([['ReLU', { max_value: 2.5 }]])).toContain('2.5');
+    expect(await refusal([['UpSampling2D', { size: [2, 2], interpolation: 'bilinear' }]])).toContain('bilinear');
+    const bounded = await predictSequence(whole, [['ReLU', { max_value: 6 }]], { version: '3.15.0', dtype: 'int32' });
+    expectClose(bounded, { shape: whole.shape, data: whole.data.map((x) => Math.min(x, 6)) });
+  });
+
+  test('added to others may wrap around', async () => {
+    const input = { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, 4], dtype: 'uint8', name: 'x' } };
+    const add = (class_name: string) => ({
+      class_name,
+      name: 'op',
+      config: class_name === 'Dot' ? { axes: 1 } : {},
+      inbound: [
+        [
+          ['x', 0, 0, {}],
+          ['x', 0, 0, {}],
+        ],
+      ],
+    });
+    for (const name of ['Add', 'Multiply', 'Average', 'Dot']) {
+      const bytes = await legacyH5(functional([input, add(name)], [['x', 0, 0]], [['op', 0, 0]]));
+      expect((await conversionError(predictFile('model.h5', bytes, [{ ...whole, shape: [24, 4] }]))).message).toContain('may wrap around');
+    }
+  });
+});
+
 describe('masks', () => {
   const ids: Run = { shape: [3, 5], data: Float32Array.from([1, 2, 0, 0, 0, 7, 0, 3, 0, 2, 4, 4, 1, 5, 6]) };
   const table = weight([8, 4], 5);
@@ -795,6 +840,27 @@ describe('masks', () => {
   test('that a Softmax would follow are declined', async () => {
     const error = await conversionError(predictSequence(ids, [embedding, ['Softmax', {}]], { weights }));
     expect([error.kind, error.message]).toEqual(['unsupported', expect.stringContaining('mask')]);
+  });
+
+  test.each(['Multiply', 'Maximum'])('that only some values of a %s have are heeded behind it in Keras 2, and not in Keras 3', async (joined) => {
+    const embed = (name: string, mask_zero: boolean) => ({ class_name: 'Embedding', name, config: { ...embedding[1], trainable: true, mask_zero } });
+    const layers = [
+      { class_name: 'InputLayer', name: 'x', config: { batch_input_shape: [null, 5] } },
+      { ...embed('embedding', true), inbound: [[['x', 0, 0, {}]]] },
+      { ...embed('other', false), inbound: [[['x', 0, 0, {}]]] },
+      { class_name: joined, name: 'joined', config: { trainable: true }, inbound: [['embedding', 'other'].map((name) => [name, 0, 0, {}])] },
+      { class_name: 'GlobalAveragePooling1D', name: 'mean', config: { trainable: true }, inbound: [[['joined', 0, 0, {}]]] },
+    ];
+    const stored = { embedding: { 'embedding/embeddings:0': table }, other: { 'other/embeddings:0': table } };
+    const predicted = async (keras_version: string) =>
+      predictFile('model.h5', await legacyH5(functional(layers, [['x', 0, 0]], [['mean', 0, 0]]), stored, { keras_version }), [ids]);
+    expect((await conversionError(predicted('3.15.0'))).message).toContain('mask');
+    const counted = (n: number) =>
+      range(5)
+        .map((t) => at(ids, n, t))
+        .filter((id) => id !== 0);
+    const expected = arrayOf([3, 4], (n, f) => mean(counted(n).map((id) => (joined === 'Multiply' ? row(id, f) ** 2 : row(id, f)))));
+    expectClose((await predicted('2.13.1')).results.get('mean')!, expected);
   });
 
   test('that nothing reads change nothing', async () => {

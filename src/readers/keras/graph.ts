@@ -281,12 +281,15 @@ class ModelBuilder {
     const stored = this.weights.get(layer) ?? [];
     const scope = new Scope(this.builder, layer, name, dialect, layer.wrapper ? stored.slice(0, -1) : stored);
     // States to begin with have none.
-    const mask = joinMasks(LAYER_CLASSES.get(layer.className)?.inputs === 'sequence' ? inputs.slice(0, 1) : inputs, layer.className);
+    const mask = joinMasks(LAYER_CLASSES.get(layer.className)?.inputs === 'sequence' ? inputs.slice(0, 1) : inputs, layer.className, isKeras3(dialect));
     const fate = mask ? maskOf(layer.className) : undefined;
     try {
       if (fate === 'declined' || (fate === 'read' && mask === 'unknown')) throw scope.unsupported(`a ${layer.className} that follows a mask`);
+      if (mask && isKeras3(dialect) && /^(Maximum|Minimum)$/.test(layer.className))
+        throw scope.unsupported(`a ${layer.className} of values with masks, of which Keras 3 takes those that count,`);
       if (layer.wrapper && inputs[0]?.integer && !isBefore(dialect, 3, 0))
         throw scope.unsupported(`a ${layer.wrapper} of whole numbers, to which Keras 3 cuts its results off,`);
+      if (inputs.length > 0 && inputs.every(({ integer }) => integer)) refuseWhole(layer, scope);
       const made = build(inputs, scope);
       scope.finish();
       const outputs: readonly Value[] = Array.isArray(made) ? made : [made as Value];
@@ -298,6 +301,23 @@ class ModelBuilder {
   }
 }
 
+/** Layers that work out real numbers and cut them off to whole ones, where such flow in (`original_dtype` in keras/src/ops/nn.py). */
+const CUT_OFF = /^(Layer|Group|RMS)Normalization$/;
+/** Layers that compute in the dtype of what flows in, where a byte wraps around. */
+const WRAP_AROUND = /^(Add|Subtract|Multiply|Average|Dot)$/;
+
+/** @throws ModelError where Keras computes in whole numbers what the map would in real ones */
+function refuseWhole({ className, config }: KerasLayer, scope: Scope): void {
+  const how = 'cast what flows in to float32 in the model first. As it stands this';
+  if (CUT_OFF.test(className)) throw scope.unsupported(`a ${className} of whole numbers, to which Keras cuts its results off; ${how}`);
+  if (WRAP_AROUND.test(className)) throw scope.unsupported(`a ${className} of whole numbers, which may wrap around; ${how}`);
+  if (className === 'UpSampling2D' && (config.interpolation ?? 'nearest') !== 'nearest')
+    throw scope.unsupported(`an UpSampling2D by ${String(config.interpolation)} of whole numbers, to which Keras rounds its results; ${how}`);
+  const bounds = className === 'ReLU' ? [config.max_value, config.threshold] : [];
+  if (bounds.some((bound) => typeof bound === 'number' && !Number.isInteger(bound)))
+    throw scope.unsupported(`a ReLU of whole numbers with the bounds ${bounds.join(' and ')}, which Keras cuts off to whole ones; ${how}`);
+}
+
 /** Values with the masks that a call names for them. */
 function masked(values: readonly Value[], argument: Argument | undefined, inputs: readonly Value[]): readonly Value[] {
   const masks = argument === undefined ? [] : 'list' in argument ? argument.list : [argument];
@@ -307,10 +327,15 @@ function masked(values: readonly Value[], argument: Argument | undefined, inputs
   });
 }
 
-/** The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate; a Merge may be one. */
-function joinMasks(inputs: readonly Value[], className: string): Value['mask'] {
+/**
+ * The mask of a layer's inputs. Keras combines several, and joins those of a Concatenate; a Merge may be one.
+ *
+ * @param needsAll whether values without a mask take it away from others, as Keras 3 has it
+ */
+function joinMasks(inputs: readonly Value[], className: string, needsAll: boolean): Value['mask'] {
   const [mask, ...further] = new Set(inputs.flatMap((input) => (input.mask ? [input.mask] : [])));
-  return mask && (further.length > 0 || className === 'Concatenate' || className === 'Merge') ? 'unknown' : mask;
+  const isJoined = further.length > 0 || className === 'Concatenate' || className === 'Merge' || (needsAll && inputs.some((input) => !input.mask));
+  return mask && isJoined ? 'unknown' : mask;
 }
 
 function makeOutput(wanted: string, made: Value, ports: readonly Port[], plan: Plan, builder: GraphBuilder): Port {

@@ -24,7 +24,7 @@ export interface Value {
   readonly order: 'keras' | 'moved' | 'flattened';
   /** Of a flattened value: [C, ...spatial]. */
   readonly unflattened?: readonly number[];
-  /** Whole numbers, as they came in: the map computes in floating point, but Keras may not. */
+  /** Whole numbers, as they came in or were made of such: the map computes in floating point, but Keras may not. */
   readonly integer?: boolean;
   /** The narrow float that Keras has it in: its elements are such, and what operations make of it are rounded to such. */
   readonly half?: Half;
@@ -37,6 +37,11 @@ export interface Value {
 }
 
 export type Half = 'float16' | 'bfloat16';
+
+/** Operators that make whole numbers of whole numbers, beside those that leave them as they are. */
+const STAY_WHOLE: ReadonlySet<string> = new Set([
+  ...['Relu', 'Abs', 'Neg', 'Max', 'Min', 'MaxPool', 'GlobalMaxPool', 'ReduceMax', 'ReduceMin', 'ReduceSum', 'Gather', 'Split', 'Tile', 'Expand'],
+]);
 
 /** Operators that leave numbers as they are. */
 const MOVES: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'Flatten', 'Transpose', 'Slice', 'Concat', 'Pad', 'Squeeze', 'Unsqueeze']);
@@ -113,7 +118,8 @@ export class GraphBuilder {
     const order = step.order ?? lying?.order ?? 'keras';
     const unflattened = order === 'flattened' ? (step.unflattened ?? lying!.unflattened) : undefined;
     const moves = MOVES.has(step.op);
-    const integer = first?.integer && moves ? { integer: true } : {};
+    const staysWhole = STAY_WHOLE.has(step.op) && step.weights === undefined && step.inputs.every((input) => input.integer);
+    const integer = first?.integer && (moves || staysWhole) ? { integer: true } : {};
     const half = first?.half && moves && step.inputs.every((input) => input.half === first.half) ? { half: first.half } : {};
     return outputs.map((output) => ({ name: output, shape: shapes.get(output)!, order, unflattened, ...integer, ...half }));
   }

@@ -357,7 +357,23 @@ function read(view: ConfigView, call: LayerCall, found: Known | undefined, what:
   const args = new Arguments(view, call, found);
   const build = found.operation(args);
   args.finish();
-  return /cast$/i.test(what) ? build : inHalf(build);
+  if (/cast$/i.test(what)) return build;
+  return inHalf(IN_WHOLE_NUMBERS.test(what) ? ofReals(build, what) : build);
+}
+
+/** Of whole numbers, these are computed in their dtype, in which they wrap around, or are cut off to it. */
+const IN_WHOLE_NUMBERS =
+  /(^keras\.ops\.Resize|[.' ](Square|SquaredDifference|squared_difference|Cumsum|Cumprod|Prod|reduce_prod|Diff|Matmul|Dot|Einsum|Tensordot|Cross|Trapezoid|Moments|LayerNorm|RMSNorm|BatchMatMul(V2)?|add_n|AddN))$/i;
+
+function ofReals(build: Build, what: string): Build {
+  return (inputs, scope) => {
+    const values = inputs.filter(({ sizes }) => !sizes);
+    if (values.length > 0 && values.every(({ integer }) => integer))
+      throw scope.unsupported(
+        `${what} of whole numbers, which stays in them, may wrap around or is cut off; cast what flows in to float32 in the model first. As it stands this`,
+      );
+    return build(inputs, scope);
+  };
 }
 
 /** What Keras makes of values in a narrow float, each step rounded to it: so far the same, but that it may add up in a wider one. */

@@ -57,6 +57,17 @@ test('every operator of the table has an evaluator', () => {
   expect(lacking).toEqual([]);
 });
 
+test('a shift by less than nothing, or by all bits and more, leaves what the sign fills', async () => {
+  const shift = async (direction: string, dtype: 'int8' | 'int32' | 'uint8', x: number[], by: number[]) => {
+    const layer = makeLayer({ name: 'one', op: 'BitShift', inputs: ['x', 'n'], outputs: ['y'], attributes: { direction }, weights: {} });
+    const value = (values: number[]) => ({ dtype, shape: [values.length], data: Float64Array.from(values) });
+    return [...(await evaluateLayer(layer, [value(x), value(by)]))[0]!.data];
+  };
+  expect(await shift('RIGHT', 'int32', [-8, 4, -1, -9], [-1, -32, 32, 1])).toEqual([-1, 0, -1, -5]);
+  expect(await shift('LEFT', 'int8', [-8, 4, -1, 3], [-1, -8, 8, 1])).toEqual([0, 0, 0, 6]);
+  expect(await shift('RIGHT', 'uint8', [255, 255], [8, 7])).toEqual([0, 1]);
+});
+
 describe('convolutions, worked out by hand', () => {
   const x = array([1, 1, 3, 3], count(1, 9));
 

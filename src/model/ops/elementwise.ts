@@ -1,7 +1,7 @@
 /** Operators that treat every element alike: activations, arithmetic with broadcasting. */
 import { ModelError } from '../../errors.js';
 import { addDims, divideDim, isSumOfSizes, multiplyDims, quotientOf, subtractDims } from '../dims.js';
-import { type DType, isFloatDType } from '../dtype.js';
+import { DTYPE_BYTES, type DType, isFloatDType } from '../dtype.js';
 import type { Dim } from '../layer-map.js';
 import { broadcastValue, combineValues, mapValue, type Value } from './array.js';
 import { combineElements, sizes } from './elements.js';
@@ -307,9 +307,17 @@ export const bitShift = operator({
   axes: 'any',
   onnx: { since: 11 },
   compute({ x, operand }, { direction }) {
+    const width = 8 * DTYPE_BYTES[x.dtype ?? 'int64'];
     // What leaves the range of a narrower dtype wraps around behind this.
-    const whole = x.dtype === 'uint64' || x.dtype === 'int64' ? exact : (made: number) => made;
-    return [combineValues(x, operand, (a, b) => (direction === 'LEFT' ? whole(exact(a) * 2 ** b) : Math.floor(exact(a) / 2 ** b)))];
+    const whole = width === 64 ? exact : (made: number) => made;
+    return [
+      combineValues(x, operand, (a, b) => {
+        // From opset 28 on a shift by less than nothing, or by all bits, leaves what the sign fills; before, it was left open.
+        const places = b < 0 ? width : Math.min(b, width);
+        if (direction === 'RIGHT') return Math.floor(exact(a) / 2 ** places);
+        return places === width ? 0 : whole(exact(a) * 2 ** places);
+      }),
+    ];
   },
 });
 

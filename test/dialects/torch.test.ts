@@ -87,6 +87,38 @@ const moved: readonly (readonly [string, readonly string[], readonly number[]])[
   ['median, the lower of two', ['_0, _1 = torch.median(torch.select(x, 0, 0), 1)', 'return _0'], [1, 5, 9]],
   ['kthvalue, kept', ['_0, _1 = torch.kthvalue(x, 2, -1, True)', 'return _0'], [1, 5, 9]],
   ['windows of adaptive_max_pool2d that differ', ['_0, _1 = torch.adaptive_max_pool2d(x, [2, 3])', 'return _0'], [5, 6, 7, 9, 10, 11]],
+  ['what a mask over all axes chooses', ['_1: List[Optional[Tensor]] = [torch.gt(x, 8)]', 'return torch.index(x, _1)'], [9, 10, 11]],
+  [
+    'what a mask over the first axes chooses',
+    ['_1: List[Optional[Tensor]] = [torch.gt(torch.select(x, 2, 0), 3)]', 'return torch.index(x, _1)'],
+    [4, 5, 6, 7, 8, 9, 10, 11],
+  ],
+  [
+    'what a mask over the last axis chooses',
+    ['_0 = torch.gt(torch.select(torch.select(x, 0, 0), 0, 0), 1)', '_1: List[Optional[Tensor]] = [None, None, _0]', 'return torch.index(x, _1)'],
+    [2, 3, 6, 7, 10, 11],
+  ],
+  ['masked_select', ['return torch.masked_select(x, torch.lt(x, 3))'], [0, 1, 2]],
+  ['masked_select by a mask of one row', ['return torch.masked_select(x, torch.gt(torch.select(x, 1, 0), 2))'], [3, 7, 11]],
+  ['a list that is repeated', ['_0 = torch.mul([1], 2)', 'return torch.reshape(x, torch.add(_0, [3, 4]))'], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]],
+  [
+    'the mean of each bag of rows',
+    [
+      '_0 = torch.reshape(x, [3, 4])',
+      '_1 = torch.tensor([2, 0, 1, 1])',
+      '_2 = torch.arange(0, 4, 2, dtype=4)',
+      '_3, _4, _5, _6 = torch.embedding_bag(_0, _1, _2, False, 1, False, None, False, None)',
+      'return _3',
+    ],
+    [4, 5, 6, 7, 4, 5, 6, 7],
+  ],
+  [
+    'differences of what has something around it',
+    ['_0 = torch.slice(x, 2, 0, 1)', 'return torch.diff(x, 1, -1, torch.mul(_0, 3), torch.sub(_0, 2))'],
+    [0, 1, 1, 1, -5, -8, 1, 1, 1, -5, -16, 1, 1, 1, -5],
+  ],
+  ['differences of differences', ['return torch.diff(torch.mul(x, x), 2, 1)'], [32, 32, 32, 32]],
+  ['differences of truths', ['return torch.to(torch.diff(torch.gt(torch.select(x, 1, 1), 5)), 6)'], [0, 1, 0]],
   [
     'index_put by a mask',
     ['_0 = torch.clone(x)', '_1: List[Optional[Tensor]] = [torch.gt(_0, 8)]', '_2 = torch.index_put_(_0, _1, torch.tensor(-1.))', 'return _0'],

@@ -402,7 +402,8 @@ const index = rule('self, indices', (call) => {
   const given = call.items('indices').map((item) => (item === null ? null : call.valueOf(item, 'indices')));
   const used = given.flatMap((value, axis) => (value ? [{ value, axis }] : []));
   const [mask] = used.filter(({ value }) => value.dtype === 'bool' || value.dtype === 'uint8');
-  if (mask) return chosen(call, x, used.length === 1 ? mask : null);
+  if (mask && used.length > 1) throw call.decline('a mask beside other places');
+  if (mask) return chosen(call, x, mask);
   const [only, ...more] = used;
   if (!only) return x;
   if (more.length === 0) return call.add('Gather', [x, only.value], { axis: only.axis });
@@ -426,14 +427,58 @@ const index = rule('self, indices', (call) => {
   return call.add('Transpose', [made], { perm: [...axes(places, before), ...axes(0, places), ...axes(places + before, rest.length - before)] });
 });
 
-/** Places where a mask over one axis is set, where that is known. */
-function chosen(call: Call, x: Value, mask: { readonly value: Value; readonly axis: number } | null): Value {
-  const elements = mask?.value.shape?.length === 1 ? mask.value.elements : undefined;
-  if (!mask || !elements) throw call.decline('how many elements a mask chooses is known only when the model runs');
-  const places = elements.flatMap((element, at) => (element === 0 ? [] : [at]));
-  if (places.length === 0) throw call.decline('its mask chooses nothing');
-  return call.add('Gather', [x, call.build.numbers('int64', places)], { axis: mask.axis });
+/** What a mask over one or several axes beside each other is set for; where the mask is known, places that every target has. */
+function chosen(call: Call, x: Value, { value: mask, axis }: { readonly value: Value; readonly axis: number }): Value {
+  const rank = call.rank(mask);
+  if (rank === 0) throw call.decline('its mask is a number without axes');
+  const elements = rank === 1 ? mask.elements : undefined;
+  if (elements) {
+    const places = elements.flatMap((element, at) => (element === 0 ? [] : [at]));
+    if (places.length === 0) throw call.decline('its mask chooses nothing');
+    return call.add('Gather', [x, call.build.numbers('int64', places)], { axis });
+  }
+  const condition = call.cast(mask, 'bool', 'condition');
+  if (rank === 1) return call.add('Compress', [x, condition], { axis });
+  // The axes that the mask is over, as one.
+  const row = call.reshaped(condition, [-1], 'row');
+  const sizes = sizeItems(call, x);
+  const joined = call.sizesOf([...sizes.slice(0, axis), -1, ...sizes.slice(axis + rank)], 'shape');
+  return call.add('Compress', [call.reshaped(x, joined, 'joined'), row], { axis });
 }
+
+/** All elements that a mask is set for, as one row; either may be repeated to the shape of the other. */
+const maskedSelect = rule('self, mask', (call) => {
+  const [x, mask] = [call.tensor('self'), call.tensor('mask')];
+  const isMaskAsLarge = call.rank(mask) === call.rank(x) && call.shape(mask).every((size, axis) => size === call.shape(x)[axis]);
+  // The sum of both has the shape that both are repeated to.
+  const whole = isMaskAsLarge ? null : call.shape(call.add('And', [mask, call.cast(x, 'bool', 'any')], {}, 'common'));
+  if (whole && !whole.every((size) => typeof size === 'number')) throw call.decline('its mask is not as large as what it chooses from');
+  const spread = (value: Value, step: string) => call.reshaped(whole ? expanded(call, value, whole as number[], step) : value, [-1], `${step}-row`);
+  return call.add('Compress', [spread(x, 'x'), call.cast(spread(mask, 'mask'), 'bool', 'condition')], { axis: 0 });
+});
+
+const BAG_MODES = ['ReduceSum', 'ReduceMean', 'ReduceMax'] as const;
+
+/** The sum, mean or maximum of the rows of each bag, where all bags have as many and begin where a constant says. */
+const embeddingBag = rule(
+  'weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False, per_sample_weights=None, include_last_offset=False, padding_idx=-1',
+  (call) => {
+    const [indices, offsets] = [call.tensor('indices'), call.tensor('offsets').elements];
+    if (call.has('padding_idx') && call.number('padding_idx') !== -1) throw call.decline('it leaves rows out');
+    if (!offsets) throw call.decline('where its bags begin is known only when the model runs');
+    const total = call.size(indices, 0);
+    const begins = call.flag('include_last_offset') ? offsets.slice(0, -1) : offsets;
+    const size = total / begins.length;
+    const areAlike = begins.every((begin, i) => begin === i * size) && (begins === offsets || offsets.at(-1) === total);
+    if (!Number.isInteger(size) || size === 0 || !areAlike) throw call.decline('its bags are not of one size');
+    const bags = call.reshaped(call.cast(indices, 'int64', 'indices'), [begins.length, size], 'bags');
+    const rows = call.add('Gather', [call.tensor('weight'), bags], { axis: 0 }, 'rows');
+    const shares = call.optionalTensor('per_sample_weights');
+    const weighed = shares ? call.add('Mul', [rows, call.reshaped(shares, [begins.length, size, 1], 'shares')], {}, 'weighed') : rows;
+    const made = call.add(BAG_MODES[call.number('mode')]!, [weighed], { axes: [1], keepdims: 0 });
+    return new List([...listOf([made]).items, ...['the bag of each row', 'the sizes', 'the largest rows'].map((what) => call.unknown(what))]);
+  },
+);
 
 const embedding = rule('weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False', (call) => {
   const indices = call.tensor('indices');
@@ -575,7 +620,9 @@ export const arrangement: Rules = {
   index_select: indexSelect,
   gather,
   index,
+  masked_select: maskedSelect,
   embedding,
+  embedding_bag: embeddingBag,
   pad,
   constant_pad_nd: rule('self, pad, value=0', (call) => padded(call, 'constant', call.number('value'))),
   reflection_pad1d: padAs('reflect'),

@@ -67,12 +67,28 @@ const cosineSimilarity = rule('x1, x2, dim=1, eps=1e-8', (call) => {
   return call.add('ReduceSum', [product], { axes: [rank + axis], keepdims: 0 });
 });
 
+const MOST_DIFFERENCES = 16;
+
+/** Each element less the one before it, as often as it is told; of truths, whether they differ. */
 const difference = rule('self, n=1, dim=-1, prepend=None, append=None', (call) => {
   const x = call.tensor('self');
   const axis = call.axis('dim', x);
-  if (call.number('n') !== 1 || call.has('prepend') || call.has('append')) throw call.decline('it takes differences more than once, or puts something around');
-  const part = (starts: number, ends: number, step: string) => call.add('Slice', [x], { starts: [starts], ends: [ends], axes: [axis], steps: [1] }, step);
-  return call.add('Sub', [part(1, 2 ** 63, 'next'), part(0, -1, 'before')]);
+  const times = call.number('n');
+  if (times === 0) return x;
+  if (!(times > 0 && times <= MOST_DIFFERENCES)) throw call.decline(`it takes differences ${times} times`);
+  const parts = [call.optionalTensor('prepend'), x, call.optionalTensor('append')].flatMap((part) => (part ? [call.cast(part, x.dtype!, 'part')] : []));
+  const differences = (value: Value, left: number): Value => {
+    const part = (starts: number, ends: number, step: string) =>
+      call.add('Slice', [value], { starts: [starts], ends: [ends], axes: [axis], steps: [1] }, `${step}-${left}`);
+    const made = call.add(
+      x.dtype === 'bool' ? 'Xor' : 'Sub',
+      [part(1, 2 ** 63, 'next'), part(0, -1, 'before')],
+      {},
+      left > 1 ? `difference-${left}` : undefined,
+    );
+    return left > 1 ? differences(made, left - 1) : made;
+  };
+  return differences(parts.length > 1 ? call.add('Concat', parts, { axis }, 'whole') : x, times);
 });
 
 /** Windows of an axis, which come last. */

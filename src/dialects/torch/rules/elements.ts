@@ -120,6 +120,7 @@ const arithmetic = (op: string, compute: Numbers): Rule =>
     const [self, other] = [call.item('self'), call.item('other')];
     if (self instanceof List && other instanceof List && op === 'Add') return joinedLists(call, self, other);
     if (typeof self === 'string' && typeof other === 'string') return joinedTexts(call, self, other);
+    if (op === 'Mul' && (self instanceof List || other instanceof List)) return repeatedList(call, self, other);
     const alpha = call.number('alpha');
     const made = worked(call, (a, b) => compute(a, alpha * b));
     if (made !== undefined) return made;
@@ -205,6 +206,16 @@ function joinedTexts(call: Call, a: string, b: string): string {
 function joinedLists(call: Call, a: List, b: List): List {
   if (a.items.length + b.items.length > MAX_LENGTH) throw call.decline(`a list of more than ${MAX_LENGTH}`);
   return new List([...a.items, ...b.items]);
+}
+
+/** [1] * 3 */
+function repeatedList(call: Call, self: Item, other: Item): List {
+  const [list, times] = self instanceof List ? [self, other] : [other as List, self];
+  const scalar = knownScalar(times);
+  if (scalar === null) throw call.decline('how often a list is repeated is known only when the model runs');
+  const count = Math.max(0, numberOf(scalar));
+  if (list.items.length * count > MAX_LENGTH) throw call.decline(`a list of more than ${MAX_LENGTH}`);
+  return new List(Array.from({ length: count }, () => list.items).flat());
 }
 
 /** What both sides of a comparison are, where nothing has to run for it. */

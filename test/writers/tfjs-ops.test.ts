@@ -140,6 +140,9 @@ const GRAPH_CASES: readonly OpCase[] = [
   { ...entry('GatherND', [[2, 3, 4], [2, 2]], {}, {}, 'GatherND from the end'), others: { 1: [-1, 0, 1, -2] }, dtypes: ['float32', 'int64'] }, // biome-ignore format: one case, one line
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 8], mode: 'linear', coordinate_transformation_mode: 'half_pixel' }, {}, 'Resize to sizes'),
   entry('Resize', [[2, 3, 4, 5]], { sizes: [2, 3, 7, 3], mode: 'nearest', nearest_mode: 'floor' }, {}, 'Resize to sizes, nearest'),
+  entry('Conv', [[2, 3, 6, 7], [6, 1, 3, 2]], { group: 3, strides: [2, 1], pads: [1, 0, 0, 1], kernel_shape: [3, 2] }, {}, 'Conv of each channel, whose kernel flows'), // biome-ignore format: one case, one line
+  entry('Conv', [[1, 4, 9], [4, 1, 3]], { group: 4, dilations: [2], strides: [2], kernel_shape: [3] }, {}, 'Conv of each channel of a line, whose kernel flows'), // biome-ignore format: one case, one line
+  entry('Conv', [[1, 2, 4, 4, 4], [4, 1, 2, 2, 2]], { group: 2, kernel_shape: [2, 2, 2] }, {}, 'Conv of each channel of a volume, whose kernel flows'), // biome-ignore format: one case, one line
   entry('Einsum', [[2, 3, 4], [2, 5, 4]], { equation: 'bik, bjk -> bij' }, {}, 'Einsum of two'), // biome-ignore format: one case, one line
   entry('Einsum', [[2, 3], [3, 4], [4, 2]], { equation: 'aB,Bc,cd' }, {}, 'Einsum of three, its result not said'), // biome-ignore format: one case, one line
   entry('Einsum', [[2, 3, 4], [4, 5]], { equation: '...i,ij->...j' }, {}, 'Einsum with axes of no name'), // biome-ignore format: one case, one line

@@ -25,18 +25,18 @@ interface Steps {
   readonly dilations: readonly number[];
 }
 
-/** Without padding. @param kernel [...window, in, out] */
-function plainConvolution(x: FileValue, kernel: FileValue, { strides, dilations }: Steps, graph: GraphTarget): FileValue {
+/** Without padding. @param kernel [...window, in, out], or of one for each channel [...window, channels, multiplier] */
+function plainConvolution(x: FileValue, kernel: FileValue, { strides, dilations }: Steps, graph: GraphTarget, isDepthwise = false): FileValue {
   if (strides.length === 1) {
     const [batch, length, channels] = x.shape;
     const square = graph.reshape(kernel, [1, ...kernel.shape]);
     const form = { strides: [1, ...strides], dilations: [1, ...dilations] };
-    const made = plainConvolution(graph.reshape(x, [batch!, 1, length!, channels!]), square, form, graph);
+    const made = plainConvolution(graph.reshape(x, [batch!, 1, length!, channels!]), square, form, graph, isDepthwise);
     return graph.reshape(made, made.shape.toSpliced(1, 1));
   }
   if (strides.some((stride) => stride > 1) && dilations.some((dilation) => dilation > 1)) {
     const all = strides.map(() => 1);
-    return graph.subsample(plainConvolution(x, kernel, { strides: all, dilations }, graph), strides);
+    return graph.subsample(plainConvolution(x, kernel, { strides: all, dilations }, graph, isDepthwise), strides);
   }
   const isVolume = strides.length === 3;
   const window = kernel.shape.slice(0, -2) as number[];
@@ -47,9 +47,12 @@ function plainConvolution(x: FileValue, kernel: FileValue, { strides, dilations 
     dilations: integers([1, ...dilations, 1]),
     padding: { s: btoa('VALID') },
     data_format: { s: btoa(isVolume ? 'NDHWC' : 'NHWC') },
-    ...(isVolume ? {} : { use_cudnn_on_gpu: { b: true }, explicit_paddings: integers([]) }),
+    ...(isVolume ? {} : { explicit_paddings: integers([]) }),
+    ...(isVolume || isDepthwise ? {} : { use_cudnn_on_gpu: { b: true } }),
   };
-  return graph.node(isVolume ? 'Conv3D' : 'Conv2D', [x, kernel], attributes, [x.shape[0]!, ...spatial, kernel.shape.at(-1)!]);
+  const [inputs, outputs] = kernel.shape.slice(-2) as [number, number];
+  const op = isVolume ? 'Conv3D' : isDepthwise ? 'DepthwiseConv2dNative' : 'Conv2D';
+  return graph.node(op, [x, kernel], attributes, [x.shape[0]!, ...spatial, isDepthwise ? inputs * outputs : outputs]);
 }
 
 /** @param kernel [...window, in of a group, out of all groups] */
@@ -57,6 +60,8 @@ function inGroups(x: FileValue, kernel: FileValue, group: number, steps: Steps, 
   if (group === 1) return plainConvolution(x, kernel, steps, graph);
   const last = x.shape.length - 1;
   const [channels, out] = kernel.shape.slice(-2) as [number, number];
+  // One for each channel is an operator of its own; over volumes there is none.
+  if (channels === 1 && last < 4) return plainConvolution(x, graph.reshape(kernel, [...kernel.shape.slice(0, -2), group, out / group]), steps, graph, true);
   const made = identity(group).map((g) =>
     plainConvolution(
       graph.slice(x, last, g * channels, (g + 1) * channels),

@@ -2,8 +2,10 @@
 
 import { describe, expect, test, vi } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { furtherOutputs } from '../../src/verify/engines/onnx-values.js';
 import { type Ort, type OrtBuild, ortEngine } from '../../src/verify/engines/ort.js';
+import { node, ORIGIN, onnxFile } from '../onnx-graphs.js';
 
 const files = memoryFileSet({ 'a.onnx': new Uint8Array([0x08, 0x07]) }, 'a.onnx');
 
@@ -54,6 +56,24 @@ describe('a session', () => {
     create.mockRejectedValue(new Error(`Load model from a.onnx failed:${signature} Unsupported model IR version: 14, max supported IR version: 13`));
     const said = 'Load model from a.onnx failed: Unsupported model IR version: 14, max supported IR version: 13';
     await expect(engine.open({ files })).rejects.toThrow(`ort-test does not load it: ${said}`);
+  });
+
+  test('that cannot be made with unsigned codes for signed ones is made as it is for everybody', async () => {
+    const { engine, create } = standIn({});
+    const made = create.getMockImplementation()!;
+    const asksForUnsigned = (options: object) => JSON.stringify(options).includes('x64quantprecision');
+    create.mockImplementation(async (model, options) => {
+      if (asksForUnsigned(options)) throw new Error('Failed to find kernel for com.microsoft.QLinearConv(1)');
+      return made(model, options);
+    });
+    const code = (name: string, shape: readonly number[]) => numbersTensor(name, 'int8', shape, [0], ORIGIN);
+    const file = await onnxFile({
+      nodes: [node('QLinearConv', ['x', 's', 'z', 'k', 's', 'z', 's', 'z'], ['y'])],
+      tensors: [numbersTensor('s', 'float32', [], [0.5], ORIGIN), code('z', []), code('k', [1, 1, 1, 1])],
+      inputs: [['x', [1, 1, 1, 1], 'int8']],
+    });
+    await engine.open({ files: memoryFileSet({ 'q.onnx': file }, 'q.onnx') });
+    expect(create.mock.calls.map(([, options]) => asksForUnsigned(options))).toEqual([true, false]);
   });
 
   test('never reads an output that is still a buffer of the GPU, which would abort the process', async () => {

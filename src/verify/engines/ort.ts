@@ -171,9 +171,19 @@ async function loadWhole(build: OrtBuild, ort: Ort, model: EngineModel): Promise
   await (await ort.InferenceSession.create(model.path!, asItIs)).release();
 }
 
-async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
-  const { readsPaths } = build;
-  const usual = withSession(optionsFor(build, model), wholeProducts(await readIfCan(model)));
+async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]): Promise<InferenceSession> {
+  const whole = wholeProducts(await readIfCan(model));
+  const plain = optionsFor(build, model);
+  try {
+    return await sessionWith(withSession(plain, whole), build, ort, model, intermediates);
+  } catch (error) {
+    if (Object.keys(whole).length === 0) throw error;
+    // Of some operators on signed codes it (1.30) has none on the unsigned ones that it makes then: such a file runs as it does for everybody.
+    return sessionWith(plain, build, ort, model, intermediates);
+  }
+}
+
+async function sessionWith(usual: InferenceSession.SessionOptions, { readsPaths }: OrtBuild, ort: Ort, model: EngineModel, intermediates: readonly string[]) {
   const byPath = readsPaths && model.path !== undefined;
   const source = await mainFile(model);
   const common = source.byteLength < DEAR_BYTES ? usual : withSession(usual, ONCE);

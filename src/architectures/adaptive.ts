@@ -46,6 +46,26 @@ export function bilinear(net: Net, x: Value, outH: number, outW: number): Value 
   return net.transpose(mapped(net, rows, interpolation(sizes[0], outH), `${net.lastModule}.rows`), [0, 1, 3, 2]);
 }
 
+/** What stands nearest, at a known size, as PyTorch's interpolate picks it. */
+export function nearest(net: Net, x: Value, outH: number, outW: number): Value {
+  const sizes = [sizeOf(x, 2), sizeOf(x, 3)] as const;
+  const outs = [outH, outW] as const;
+  const scales = sizes.map((size, axis) => outs[axis]! / size);
+  if (scales.every((scale) => scale === 1)) return x;
+  if (scales.every(Number.isInteger)) {
+    return net.op('Resize', [x], { scales: [1, 1, ...scales], coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
+  }
+  const rows = net.transpose(mapped(net, x, picked(sizes[1], outW), `${net.lastModule}.columns`), [0, 1, 3, 2]);
+  return net.transpose(mapped(net, rows, picked(sizes[0], outH), `${net.lastModule}.rows`), [0, 1, 3, 2]);
+}
+
+/** PyTorch counts in float32. */
+function picked(size: number, out: number): Matrix {
+  const step = Math.fround(size / out);
+  const from = (column: number) => Math.min(Math.floor(Math.fround(column * step)), size - 1);
+  return Array.from({ length: size }, (_, row) => Array.from({ length: out }, (__, column) => (from(column) === row ? 1 : 0)));
+}
+
 function interpolation(size: number, out: number): Matrix {
   const matrix = Array.from({ length: size }, () => new Array<number>(out).fill(0));
   for (let column = 0; column < out; column++) {

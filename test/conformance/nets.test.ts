@@ -1,0 +1,30 @@
+/** The table of nets: every net that torchvision and keras.applications publish matches from its weights alone, whatever they lie in. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { published } from '../architectures/blank.js';
+
+const CONTAINERS = ['zip', 'zip, published names', 'legacy', 'safetensors'];
+/** What is no classifier has a table of its own. */
+const OTHERS = /^(deeplabv3|fcn|lraspp|ssd|ssdlite|retinanet|fasterrcnn|maskrcnn|keypointrcnn)\d*_/;
+const KERAS = `ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201 EfficientNetB0 EfficientNetB1
+  EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2
+  EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 MobileNetV3Large
+  MobileNetV3Small NASNetLarge NASNetMobile ResNet101 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 Xception`.split(/\s+/);
+const KERAS_FORMS = ['weights.h5 alone', 'legacy weights alone'];
+
+const document = readFileSync(new URL('../../docs/conformance.md', import.meta.url), 'utf8');
+const rows = document.slice(document.indexOf('## Nets')).split('\n');
+const matches = new Set(rows.flatMap((row) => /^\| (\S+ \| [^|]+) \| \d\S+ \|/.exec(row)?.[1] ?? []));
+
+describe('the table of nets', () => {
+  it('has a match of every classifier of torchvision from each container, with and without auxiliary heads', () => {
+    const nets = [...Object.keys(published).filter((name) => !OTHERS.test(name)), 'googlenet.noaux', 'inception_v3.noaux'];
+    expect(nets.length).toBe(82);
+    expect(nets.flatMap((net) => CONTAINERS.map((container) => `${net} | ${container}`)).filter((row) => !matches.has(row))).toEqual([]);
+  });
+
+  it('has a match of every net of keras.applications from both forms of its weights', () => {
+    expect(KERAS.length).toBe(40);
+    expect(KERAS.flatMap((net) => KERAS_FORMS.map((form) => `${net} | ${form}`)).filter((row) => !matches.has(row))).toEqual([]);
+  });
+});

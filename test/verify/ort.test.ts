@@ -58,7 +58,7 @@ describe('a session', () => {
     await expect(engine.open({ files })).rejects.toThrow(`ort-test does not load it: ${said}`);
   });
 
-  test('that cannot be made with unsigned codes for signed ones is made as it is for everybody', async () => {
+  test('that cannot be made with unsigned codes for signed ones runs the file as it is written', async () => {
     const { engine, create } = standIn({});
     const made = create.getMockImplementation()!;
     const asksForUnsigned = (options: object) => JSON.stringify(options).includes('x64quantprecision');
@@ -74,6 +74,7 @@ describe('a session', () => {
     });
     await engine.open({ files: memoryFileSet({ 'q.onnx': file }, 'q.onnx') });
     expect(create.mock.calls.map(([, options]) => asksForUnsigned(options))).toEqual([true, false]);
+    expect(create.mock.calls.at(-1)![1]).toMatchObject({ graphOptimizationLevel: 'disabled' });
   });
 
   test('never reads an output that is still a buffer of the GPU, which would abort the process', async () => {

@@ -32,6 +32,9 @@ export function spelling(table: Readonly<Record<string, string>>): (path: string
         );
         break;
       }
+      // What lies in a Sequential that somebody put in the place of a layer.
+      const [, layer = '', place] = /^(.*)(\.\d+)$/.exec(path) ?? [];
+      if (spelt === null && place !== undefined && table[layer] !== undefined) spelt = table[layer].replaceAll(/$|(?=\|)/g, place);
       known.set(path, spelt);
     }
     return spelt;

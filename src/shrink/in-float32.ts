@@ -5,6 +5,7 @@
 import { castTensor } from '../model/cast.js';
 import type { DType } from '../model/dtype.js';
 import type { Layer, LayerMap, Port } from '../model/layer-map.js';
+import { operatorOf } from '../model/ops/index.js';
 import type { Tensor } from '../model/tensor.js';
 
 /** Layers that are kept as they came are of their own dtypes; a net with one in it stays as it is. */
@@ -21,8 +22,9 @@ function wide(layer: Layer): Layer {
   const weights: Record<string, Tensor> = {};
   for (const [role, tensor] of Object.entries(layer.weights))
     weights[role] = layer.op === 'Constant' && isHalf(tensor.dtype) ? castTensor(tensor, 'float32') : tensor;
-  const isToHalf = layer.op === 'Cast' && isHalf(layer.attributes.to as DType);
-  return { ...layer, weights, ...(isToHalf ? { attributes: { ...layer.attributes, to: 'float32' } } : {}) };
+  const specs = operatorOf(layer.op)?.attributes ?? {};
+  const halves = Object.keys(layer.attributes).filter((name) => specs[name]?.isDType && isHalf(layer.attributes[name] as DType));
+  return { ...layer, weights, attributes: { ...layer.attributes, ...Object.fromEntries(halves.map((name) => [name, 'float32'])) } };
 }
 
 function isHalf(dtype: DType | undefined): boolean {

@@ -6,6 +6,7 @@ import { narrowForm } from '../../src/model/narrow-form.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { shrinkActivations } from '../../src/shrink/activations.js';
+import { inFloat32 } from '../../src/shrink/in-float32.js';
 import { distance, outputsOf } from '../../src/shrink/outputs.js';
 import { planQdq, withPadsMerged } from '../../src/shrink/qdq-plan.js';
 import { type CodeTally, compareCodes } from '../../src/verify/codes.js';
@@ -177,6 +178,11 @@ it('a net that computes in float16 computes in 8 bits as any other, and takes an
   expect(made.outputs[0]!.dtype).toBe('float16');
   const [expected, found] = [await outputsOf(halved, inputs, 20), await outputsOf(made, inputs, 20)];
   expect(Math.sqrt(distance(expected, found))).toBeLessThan(0.03);
+});
+
+it('what makes halves of its own makes floats in a net that computes in them', () => {
+  const eye = layer('eye', 'EyeLike', ['x'], {}, { dtype: 'float16', k: 0 });
+  expect(inFloat32({ ...map, layers: [...map.layers, eye] }).layers.at(-1)!.attributes).toEqual({ dtype: 'float32', k: 0 });
 });
 
 describe('codes that differ', () => {

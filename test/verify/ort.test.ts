@@ -73,8 +73,14 @@ describe('a session', () => {
       inputs: [['x', [1, 1, 1, 1], 'int8']],
     });
     await engine.open({ files: memoryFileSet({ 'q.onnx': file }, 'q.onnx') });
-    expect(create.mock.calls.map(([, options]) => asksForUnsigned(options))).toEqual([true, false]);
+    expect(create.mock.calls.map(([, options]) => asksForUnsigned(options))).toEqual([true, false, false]);
     expect(create.mock.calls.at(-1)![1]).toMatchObject({ graphOptimizationLevel: 'disabled' });
+    // Where it does not load for anybody, that is the file's fault, and is not run around.
+    create.mockImplementation(async (_, options) => {
+      const isAsWritten = (options as { graphOptimizationLevel?: string }).graphOptimizationLevel === 'disabled';
+      throw new Error(isAsWritten ? 'it would have run' : 'Unrecognized attribute: dilations');
+    });
+    await expect(engine.open({ files: memoryFileSet({ 'q.onnx': file }, 'q.onnx') })).rejects.toThrow(/dilations/);
   });
 
   test('never reads an output that is still a buffer of the GPU, which would abort the process', async () => {

@@ -178,7 +178,9 @@ async function createSession(build: OrtBuild, ort: Ort, model: EngineModel, inte
     return await sessionWith(withSession(plain, whole), build, ort, model, intermediates);
   } catch (error) {
     if (Object.keys(whole).length === 0) throw error;
-    // Of some operators on signed codes it (1.30) has none on the unsigned ones that it makes then. As it is written, such a file loses nothing in its sums either.
+    // Of some operators on signed codes it (1.30) has none on the unsigned ones that it makes then. Who asks for nothing has to be able to load the file,
+    // else it is the file's fault; as it is written, it loses nothing in its sums either.
+    await (await sessionWith(plain, build, ort, model, intermediates)).release();
     return sessionWith({ ...plain, graphOptimizationLevel: 'disabled' }, build, ort, model, intermediates);
   }
 }

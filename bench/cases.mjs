@@ -132,6 +132,14 @@ export const CASES = [
     cpuLimitS: 15,
     peakLimitMB: 1200,
   },
+  {
+    title: 'Keras HDF5 → ONNX float32, verified by TensorFlow.js, layer by layer',
+    source: 'vgg16.h5',
+    output: 'out.onnx',
+    args: verify('--layers'),
+    cpuLimitS: 30, // twice that of the row before
+    peakLimitMB: 1200,
+  },
   ...[...SOURCES, { label: 'Keras HDF5', file: 'vgg16.h5' }].map(({ label, file }) => ({
     title: `inspect ${label}`,
     source: file,

@@ -74,8 +74,8 @@ function writeGolden({ framework: asked, inputShape, samples, seed, layers = fal
         : `which framework? Name the model, or the framework with --framework: ${known}.`,
     );
   }
-  const { needsShape, layersProblem, write } = goldenScripts.find((candidate) => candidate.framework === framework)!;
-  if (layers && layersProblem !== undefined) throw new ModelError('usage', `--layers is not for ${framework}: ${layersProblem}.`);
+  const { needsShape, givesOutputsAlone, write } = goldenScripts.find((candidate) => candidate.framework === framework)!;
+  if (layers && givesOutputsAlone) throw new ModelError('usage', `--layers is not for ${framework}: what runs these files gives their outputs alone.`);
   if (samples < 1) throw new ModelError('usage', 'at least one sample is needed.');
   const given = inputShape?.slice(1);
   if (given?.length === 0 || !(given ?? []).every((size): size is number => typeof size === 'number'))

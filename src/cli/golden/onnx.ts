@@ -1,12 +1,12 @@
 /** Records in ONNX Runtime. */
-import { type GoldenScript, MADE_BY, MAKE_ANY, MAKE_INPUT, NAME_ALL, SAVE, settings } from './script.js';
+import { type GoldenScript, MADE_BY, MAKE_INPUT, RECORD, SAVE, settings } from './script.js';
 
 const DTYPES = '{"float": "float32", "double": "float64"}.get(port.type[7:-1], port.type[7:-1])';
 
 export const onnx: GoldenScript = {
   framework: 'onnx',
   needsShape: false,
-  layersProblem: 'what runs these files gives their outputs alone',
+  givesOutputsAlone: true,
   write: (options) => `#!/usr/bin/env python3
 """Records what an ONNX model predicts, for Weighbridge's verify --golden.
 
@@ -26,10 +26,7 @@ ${settings(options, 'as the model states it, 32 where it leaves a size free')}
 ${MAKE_INPUT}
 
 
-${MAKE_ANY}
-
-
-${NAME_ALL}
+${RECORD}
 
 
 def main():
@@ -41,14 +38,11 @@ def main():
     ports = net.get_inputs()
     shapes = [[size if isinstance(size, int) else -1 for size in port.shape] for port in ports]
     dtypes = [np.dtype(${DTYPES}) for port in ports]
-    names = name_all("input", [port.name for port in ports])
-    arrays = {name: make_any(shape, dtype, 1, SEED + i) for i, (name, shape, dtype) in enumerate(zip(names, shapes, dtypes))}
 
-    def run(given):
-        return [(port.name, array) for port, array in zip(net.get_outputs(), net.run(None, dict(zip([p.name for p in ports], given))))]
+    def run(arrays):
+        return [(port.name, array) for port, array in zip(net.get_outputs(), net.run(None, dict(zip([p.name for p in ports], arrays))))]
 
-    rows = in_rows(run, list(arrays.values()), all(shape and shape[0] == 1 for shape in shapes))
-    arrays.update(zip(name_all("output", [name for name, _ in rows]), [array for _, array in rows]))
+    arrays = record(list(zip([port.name for port in ports], shapes, dtypes)), run, 1)
     ${SAVE}
 
 

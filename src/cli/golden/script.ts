@@ -15,8 +15,8 @@ export interface GoldenScript {
   readonly framework: string;
   /** Whether the script cannot do without `shape`. */
   readonly needsShape: boolean;
-  /** Why it records no layers, where it does not; a clause. */
-  readonly layersProblem?: string;
+  /** Set where what runs the files gives their outputs alone, and no layers. */
+  readonly givesOutputsAlone?: true;
   write(options: GoldenOptions): string;
 }
 
@@ -46,10 +46,10 @@ export const MAKE_INPUT = `def make_input(shape, channel_axis, seed, count=SAMPL
     return (SCALE * x).astype(np.float32)`;
 
 /**
- * Python that makes an input of any dtype: `make_any(shape, dtype, channel_axis, seed)`, where -1 is a size that is free; and that runs a net whose
- * batch is fixed to one row by row.
+ * Python that records a model which says what flows in: `record(given, run, channel_axis)`, with name, shape and dtype of each input, where -1 is a size
+ * that is free, and a function that gives names and arrays of the outputs. A net whose batch is fixed to one is run row by row.
  */
-export const MAKE_ANY = `def make_any(shape, dtype, channel_axis, seed):
+export const RECORD = `def make_any(shape, dtype, channel_axis, seed):
     """Of the port's own dtype; a batch that the model fixes to more than one is one sample."""
     is_batch = len(shape) > 0 and shape[0] in (-1, 1)
     sizes = shape[1:] if is_batch else shape
@@ -73,11 +73,19 @@ def in_rows(run, arrays, is_one):
     if not is_one:
         return run(arrays)
     rows = [run([array[i : i + 1] for array in arrays]) for i in range(SAMPLES)]
-    return [(name, np.concatenate([np.array(row[k][1]) for row in rows])) for k, (name, _) in enumerate(rows[0])]`;
+    return [(name, np.concatenate([np.array(row[k][1]) for row in rows])) for k, (name, _) in enumerate(rows[0])]
 
-/** Python that names arrays as recordings do: one is 'input', several have their names behind it. */
-export const NAME_ALL = `def name_all(word, names):
-    return [word] if len(names) == 1 else [f"{word}:{name}" for name in names]`;
+
+def name_all(word, names):
+    return [word] if len(names) == 1 else [f"{word}:{name}" for name in names]
+
+
+def record(given, run, channel_axis):
+    names = name_all("input", [name for name, _, _ in given])
+    arrays = {name: make_any(shape, dtype, channel_axis, SEED + i) for i, (name, (_, shape, dtype)) in enumerate(zip(names, given))}
+    rows = in_rows(run, list(arrays.values()), all(shape and shape[0] == 1 for _, shape, _ in given))
+    arrays.update(zip(name_all("output", [name for name, _ in rows]), [array for _, array in rows]))
+    return arrays`;
 
 /** Python that writes the arrays and says what they are. */
 export const SAVE = `np.savez(args.out, **arrays)

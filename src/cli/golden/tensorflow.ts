@@ -1,10 +1,10 @@
 /** Records in TensorFlow: SavedModels, frozen graphs, and TensorFlow Lite. */
-import { type GoldenScript, MADE_BY, MAKE_ANY, MAKE_INPUT, NAME_ALL, SAVE, settings } from './script.js';
+import { type GoldenScript, MADE_BY, MAKE_INPUT, RECORD, SAVE, settings } from './script.js';
 
 export const tensorflow: GoldenScript = {
   framework: 'tensorflow',
   needsShape: false,
-  layersProblem: 'what runs these files gives their outputs alone',
+  givesOutputsAlone: true,
   write: (options) => `#!/usr/bin/env python3
 """Records what a TensorFlow model predicts, for Weighbridge's verify --golden.
 
@@ -27,10 +27,7 @@ ${settings(options, 'as the model states it, 32 where it leaves a size free')}
 ${MAKE_INPUT}
 
 
-${MAKE_ANY}
-
-
-${NAME_ALL}
+${RECORD}
 
 
 def open_lite(path):
@@ -108,10 +105,7 @@ def main():
     args = parser.parse_args()
     is_saved = os.path.isdir(args.model)
     given, run = (open_saved if is_saved else open_lite if args.model.endswith(".tflite") else open_frozen)(args.model)
-    names = name_all("input", [name for name, _, _ in given])
-    arrays = {name: make_any(shape, dtype, -1, SEED + i) for i, (name, (_, shape, dtype)) in enumerate(zip(names, given))}
-    rows = in_rows(run, list(arrays.values()), all(shape and shape[0] == 1 for _, shape, _ in given))
-    arrays.update(zip(name_all("output", [name for name, _ in rows]), [array for _, array in rows]))
+    arrays = record(given, run, -1)
     ${SAVE}
 
 

@@ -260,6 +260,33 @@ describe('losses', () => {
     expect(map.outputs.map(({ name }) => name)).toEqual(['prob']);
   });
 
+  it('beside an activation that the net goes on with, or along another axis, add their own', async () => {
+    const gate = `layer { name: "gate" type: "Sigmoid" bottom: "conv" top: "gate" } layer { name: "twice" type: "Power" bottom: "gate" top: "twice" power_param { scale: 2 } }`;
+    const gated = await mapOf(text('type: "SigmoidCrossEntropyLoss" bottom: "conv" bottom: "label" top: "loss"', gate), BLOBS);
+    expect(gated.outputs.map(({ name }) => name)).toEqual(['twice', 'loss']);
+    const rows = 'layer { name: "rows" type: "Softmax" bottom: "conv" top: "rows" softmax_param { axis: 2 } }';
+    const other = await mapOf(text('type: "SoftmaxWithLoss" bottom: "conv" bottom: "label" top: "loss"', rows), BLOBS);
+    expect(other.outputs.map(({ name }) => name)).toEqual(['rows', 'loss']);
+  });
+
+  it('in place of what is compared leave the net as it is: the second of two branches is what its last layer makes of it', async () => {
+    const branch = `layer { name: "twin" type: "Power" bottom: "data" top: "twin" power_param { shift: -0.5 } } layer { name: "relu" type: "ReLU" bottom: "twin" top: "twin" }`;
+    const { outputs, inputs } = await predict(text('type: "EuclideanLoss" bottom: "conv" bottom: "twin" top: "loss"', branch), caffemodel(BLOBS));
+    expect([...outputs.keys()]).toEqual(['conv', 'twin']);
+    const expected = Array.from(inputs[0]!.data as Float32Array, (value) => Math.max(0, Math.fround(value - 0.5)));
+    expect(Array.from(outputs.get('twin')!.data as Float32Array)).toEqual(expected);
+  });
+
+  it.each([
+    ['Eltwise', 'bottom: "a" bottom: "a" top: "b"', 'b'],
+    ['ReLU', 'bottom: "a" top: "a"', 'a'],
+  ])('are not what makes a %s a training layer that Silence is behind: what is silenced is no output', async (type, wires, silenced) => {
+    const more = `layer { name: "a" type: "Power" bottom: "data" top: "a" } layer { name: "last" type: "${type}" ${wires} } layer { name: "hush" type: "Silence" bottom: "${silenced}" }`;
+    const map = await mapOf(`input: "data" input_shape { dim: 2 dim: 3 dim: 4 dim: 4 } ${CONV} ${more}`, BLOBS);
+    expect(map.outputs.map(({ name }) => name)).toEqual(['conv']);
+    expect(map.warnings).toEqual([]);
+  });
+
   it('of two branches show both: twins keep their outputs', async () => {
     const twin = 'layer { name: "twin" type: "ReLU" bottom: "data" top: "twin" }';
     const map = await mapOf(

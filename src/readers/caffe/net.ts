@@ -240,7 +240,7 @@ function finishLoss(layer: CaffeLayer, readers: ReadonlyMap<string, readonly Caf
     for (const top of layer.tops) builder.giveUpOn(top);
     return;
   }
-  const hasActivation = logits !== undefined && readers.get(logits)?.some(({ type }) => type === op);
+  const hasActivation = logits !== undefined && readers.get(logits)?.some((reader) => reader.type === op && showsPredictions(reader, layer, readers));
   if (op === undefined || logits === undefined || hasActivation) {
     const shown = logits === undefined || hasActivation || !layer.type.endsWith('Loss') ? '' : `; what it is given ("${logits}") is shown as it is`;
     builder.warnings.push(removed(layer, `${layer.type} acts in training only and was removed${shown}`));
@@ -268,6 +268,12 @@ function finishLoss(layer: CaffeLayer, readers: ReadonlyMap<string, readonly Caf
   }
   builder.warnings.push(removed(layer, `${layer.type} became ${op}`));
   builder.warnings.push({ code: 'training-net', message: `this is a training net: its loss became a ${op} that gives the predictions` });
+}
+
+/** Whether an activation gives what a loss tells of: along the same axis, and for whoever runs the net instead of for its next layers. */
+function showsPredictions(activation: CaffeLayer, loss: CaffeLayer, readers: ReadonlyMap<string, readonly CaffeLayer[]>): boolean {
+  const [axis, lossAxis] = [activation, loss].map(({ message }) => new Params(message).child('softmax_param').number('axis', 1));
+  return axis === lossAxis && activation.tops.every((top) => !readers.has(top));
 }
 
 /** Blobs that no layer reads after they are made, in the order in which they are made first. */

@@ -35,6 +35,8 @@ export function findTrainingParts({ layers }: CaffeNet, weights: ReadonlyMap<str
   const endsInLosses = new Map<string, boolean>();
   const serving = new Set<CaffeLayer>();
   const labels = new Set<string>();
+  /** Blobs that come from outside for losses only, whatever declares them. */
+  const brought = new Set<string>();
   for (const layer of layers.toReversed()) {
     const { type, name, bottoms, tops } = layer;
     const isEnd = isLoss(layer) || type === 'Silence';
@@ -45,6 +47,7 @@ export function findTrainingParts({ layers }: CaffeNet, weights: ReadonlyMap<str
       const isRead = tops.some((top) => endsInLosses.has(top));
       for (const top of tops) if (endsInLosses.get(top) ?? isRead) labels.add(top);
     }
+    if (bottoms.length === 0) for (const top of tops) if (endsInLosses.get(top)) brought.add(top);
     // Before this layer a blob of the same name is another one.
     const inPlace = new Set(bottoms);
     for (const top of tops) if (!inPlace.has(top)) endsInLosses.delete(top);
@@ -53,5 +56,25 @@ export function findTrainingParts({ layers }: CaffeNet, weights: ReadonlyMap<str
       endsInLosses.set(bottom, ends && (endsInLosses.get(bottom) ?? true));
     }
   }
-  return { labels, layers: serving };
+  for (const [name, ends] of endsInLosses) if (ends) brought.add(name);
+  return { labels, layers: preparing(layers, serving, new Set([...labels, ...brought])) };
+}
+
+/**
+ * Of the layers that only losses are behind, those that prepare what is brought for them. What the net itself makes is a result, though a loss or nobody
+ * looks at it; where it has no translation it can do without.
+ *
+ * @param brought blobs that come from outside for losses only; becomes what is prepared, too
+ */
+function preparing(layers: readonly CaffeLayer[], serving: ReadonlySet<CaffeLayer>, brought: Set<string>): ReadonlySet<CaffeLayer> {
+  const found = new Set<CaffeLayer>();
+  for (const layer of layers) {
+    const prepares = serving.has(layer) && (!RULES[layer.type] || layer.bottoms.some((bottom) => brought.has(bottom)));
+    if (prepares) found.add(layer);
+    for (const top of layer.tops) {
+      if (prepares) brought.add(top);
+      else if (layer.bottoms.length > 0) brought.delete(top);
+    }
+  }
+  return found;
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run build`: compiles the library into dist/, and makes one file of what each command needs, with the rest loaded when it is asked for:
- * finding and reading 150 modules takes Node longer than reading a model's headers. What V8 makes of those files is kept beside them.
+ * finding and reading 150 modules takes Node longer than reading a model's headers. What V8 makes of those files is kept beside them, and so are manual pages.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -93,6 +93,9 @@ for (const { fileName, code, imports } of output) {
 }
 const program = output.find(({ name, isEntry }) => isEntry && name === 'program').fileName;
 await writeCommand(program);
+mkdirSync('dist/man');
+const { manualPages } = await import('../dist/cli/man.js');
+for (const [name, page] of await manualPages()) writeFileSync(join('dist/man', name), page);
 // Who gives a package on gives its licence with it.
 const licences = BUNDLED.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
 writeFileSync('dist/cli/LICENSES.txt', licences.join('\n\n'));

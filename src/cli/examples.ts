@@ -1,7 +1,9 @@
-/** The end of each command's help: what is typed, and what for; and what its exit codes say. */
+/** The end of the program's and each command's help: what is typed, and what for; and what exit codes and variables say. */
+
+export const PROGRAM_NAME = 'weighbridge';
 
 export interface HelpEnd {
-  readonly examples: readonly (readonly [command: string, what: string])[];
+  readonly examples: Pairs;
   /** By code; those that every command has where it is left out. */
   readonly exits?: readonly string[];
 }
@@ -109,19 +111,54 @@ export const HELP_ENDS: Readonly<Record<string, HelpEnd>> = {
   },
 };
 
+type Pairs = readonly (readonly [what: string, meaning: string])[];
+
+export const PROGRAM_ENDS: HelpEnd = {
+  examples: [
+    ['inspect model.h5', 'what a file holds'],
+    ['convert model.h5 -o model.onnx', 'converted, and proved right'],
+    ['shrink model.pth -o small.onnx', 'int8, with what it costs'],
+    ['verify a.h5 b.onnx', 'do both predict the same?'],
+    ['audit stranger.pth', 'is it safe to load?'],
+    ['-C nets run', 'what nets/weighbridge.config.json says'],
+    ['convert --help', 'all that a command takes'],
+  ],
+  exits: ['0 done, or equal', '1 compared and different', '2 could not', '130 interrupted', '143 terminated'],
+};
+
+export const PROGRAM_VARIABLES: Pairs = [
+  ['NO_COLOR', 'no colours'],
+  ['FORCE_COLOR', 'colours in a pipe too'],
+  ['HF_TOKEN', 'for models of hf:// that are not public'],
+  ['HF_ENDPOINT', 'another server than huggingface.co'],
+  ['WEIGHBRIDGE_CACHE', 'folder of what was fetched'],
+  ['WEIGHBRIDGE_CACHE_LIMIT', 'most that it keeps, such as 20GB'],
+];
+
 /** Columns of the narrowest terminal that is thought of. */
 const WIDTH = 80;
 
+const VARIABLE_LINES = PROGRAM_VARIABLES.map(([name, meaning]) => `  ${name.padEnd(25)}${meaning}`);
+
+export const PROGRAM_END = `${end(PROGRAM_ENDS)}\n\nEnvironment:\n${VARIABLE_LINES.join('\n')}`;
+
 /** The text behind a command's options; lines fit a terminal of 80 columns. */
 export function helpEnd(name: string): string {
-  const end = HELP_ENDS[name];
-  if (!end) return '';
-  const commands = end.examples.map(([command]) => `  weighbridge ${command}`);
+  const known = HELP_ENDS[name];
+  return known ? end(known) : '';
+}
+
+function end({ examples, exits = [] }: HelpEnd): string {
+  const exitLines = exits.length > 0 ? `\n\nExit codes:\n${exits.map((exit) => `  ${exit}`).join('\n')}` : '';
+  return `\nExamples:\n${exampleLines(examples)}${exitLines}`;
+}
+
+function exampleLines(examples: Pairs): string {
+  const commands = examples.map(([command]) => `  ${PROGRAM_NAME} ${command}`);
   const column = Math.min(52, Math.max(...commands.map(({ length }) => length)) + 3);
-  const lines = end.examples.flatMap(([, what], i) => {
+  const lines = examples.flatMap(([, what], i) => {
     const line = `${commands[i]!.padEnd(column - 2)}  ${what}`;
     return commands[i]!.length < column - 1 && line.length <= WIDTH ? [line] : [commands[i]!, `${' '.repeat(6)}${what}`];
   });
-  const exits = end.exits ? `\n\nExit codes:\n${end.exits.map((exit) => `  ${exit}`).join('\n')}` : '';
-  return `\nExamples:\n${lines.join('\n')}${exits}`;
+  return lines.join('\n');
 }

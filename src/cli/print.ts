@@ -150,11 +150,16 @@ export function makeVoice({ json = false, quiet = false, verbose = false }): Voi
     },
     next(words, why) {
       // What came through stdin is gone, and cannot be named again.
-      if (!json && !words.includes('-')) this.tell(errColour.dim(`next     weighbridge ${shellWords(words)}   ${why}`));
+      if (!json && !words.includes('-')) this.tell(errColour.dim(`next     weighbridge ${shellWords([...foldersGiven(), ...words])}   ${why}`));
     },
     warn: (text) => complain(errColour.yellow('warning'), text),
     fail: (text) => complain(errColour.red('error'), text),
   };
+}
+
+/** Where the command was told to start, which the next one has to be told too. */
+function foldersGiven(): readonly string[] {
+  return process.argv.flatMap((word, i, all) => (word === '-C' ? all.slice(i, i + 2) : /^-C./.test(word) ? [word] : []));
 }
 
 /** A name in a hostile file may have millions of characters. */

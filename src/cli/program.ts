@@ -1,39 +1,13 @@
 /** Arguments in, exit code out: 0 done or equal, 1 compared and different, 2 could not, 128 and the signal's number when ended. */
-import { Command, CommanderError, Option } from 'commander';
+import { CommanderError } from 'commander';
 import { isModelError } from '../errors.js';
-import { VERSION } from '../version.js';
+import { addCommand, makeProgram } from './command-line.js';
 import { commands } from './commands/index.js';
-import { helpEnd } from './examples.js';
 import { errColour, makeVoice, safeText } from './print.js';
 
 const COULD_NOT = 2;
 /** Ctrl-C, `kill` and a closed terminal, by their numbers; a shell adds 128. */
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
-
-const makeProgram = () =>
-  new Command('weighbridge')
-    .description('Moves pretrained network weights between frameworks, makes them smaller, and proves that the result still predicts the same.')
-    .version(VERSION)
-    .addHelpText(
-      'after',
-      `\nExamples:
-  weighbridge inspect model.h5                     what a file holds
-  weighbridge convert model.h5 -o model.onnx       converted, and proved right
-  weighbridge shrink model.pth -o small.onnx       int8, with what it costs
-  weighbridge verify a.h5 b.onnx                   do both predict the same?
-  weighbridge audit stranger.pth                   is it safe to load?
-  weighbridge convert --help                       all that a command takes
-
-Exit codes: 0 done, or equal; 1 compared and different;
-2 could not; 130 interrupted; 143 terminated.`,
-    )
-    .showSuggestionAfterError()
-    .showHelpAfterError('(--help tells what it takes)')
-    .exitOverride()
-    .configureOutput({
-      writeErr: (text) => void process.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
-    });
 
 /** Does what the arguments of the process say, and ends it. */
 export async function run(): Promise<never> {
@@ -41,19 +15,18 @@ export async function run(): Promise<never> {
   // What some tools call it.
   if (process.argv[2] === 'version' && process.argv.length === 3) process.argv[2] = '--version';
 
-  const program = makeProgram();
+  const program = makeProgram()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help tells what it takes)')
+    .exitOverride()
+    .configureOutput({
+      writeErr: (text) => void process.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
+    });
   // The named command alone where there is one, because loading them all takes longer than looking into a file.
-  const named = commands.filter(({ name }) => name === process.argv[2]);
-  for (const { name, load } of named.length > 0 ? named : commands) {
-    const register = await load();
-    register(program)
-      .addHelpText('after', helpEnd(name))
-      .optionsGroup('General:')
-      .addOption(new Option('--json', 'print one JSON document on stdout'))
-      .addOption(new Option('-q, --quiet', 'no narration on stderr'))
-      .addOption(new Option('-v, --verbose', 'more narration; stack traces'))
-      .exitOverride();
-  }
+  const word = firstWord(process.argv.slice(2));
+  const named = commands.filter(({ name }) => name === word);
+  for (const command of named.length > 0 ? named : commands) (await addCommand(program, command)).exitOverride();
 
   for (const [signal, number] of Object.entries(SIGNALS)) {
     process.on(signal, async () => {
@@ -90,6 +63,13 @@ export async function run(): Promise<never> {
   await flushed(process.stdout);
   await flushed(process.stderr);
   process.exit(isStdoutBroken ? COULD_NOT : (process.exitCode ?? 0));
+}
+
+/** What stands behind the folders to start in. */
+function firstWord(words: readonly string[]): string | undefined {
+  let at = 0;
+  while (words[at]?.startsWith('-C')) at += words[at] === '-C' ? 2 : 1;
+  return words[at];
 }
 
 function report(error: unknown): number {

@@ -14,6 +14,8 @@ describe.skipIf(!has('bash'))('bash', () => {
   writeFileSync(join(folder, 'completion.bash'), script('bash'));
   writeFileSync(join(folder, 'net.h5'), '');
   mkdirSync(join(folder, 'nets'));
+  mkdirSync(join(folder, 'nets/inner'));
+  writeFileSync(join(folder, 'nets/two words.h5'), '');
 
   /** What is offered for the last word. */
   function complete(...words: string[]): string[] {
@@ -55,6 +57,18 @@ describe.skipIf(!has('bash'))('bash', () => {
       ['net.h5', 'nets'],
     ],
     [['report', ''], ['merge']],
+    [['-C', 'ne'], ['nets']],
+    [['-C', 'nets', 'con'], ['convert']],
+    [
+      ['-C', 'nets', 'convert', '--layout', 'n'],
+      ['nchw', 'nhwc'],
+    ],
+    [
+      ['-C', 'nets', 'inspect', ''],
+      ['inner/', 'two words.h5'],
+    ],
+    [['inspect', '-C', 'nets', 'tw'], ['two words.h5']],
+    [['-C', 'nets', '-C', 'inner', 'inspect', ''], []],
     [['completion', 'b'], ['bash']],
     [['run', '--js'], ['--json']],
   ])('%j: %j', (words, offered) => {
@@ -72,6 +86,29 @@ it.each(['zsh', 'fish', 'powershell'])('%s has every command and the values of -
   writeFileSync(file, text);
   const { status, stderr } = spawnSync(check[0]!, [...check.slice(1), file]);
   expect([status, stderr.toString()]).toEqual([0, '']);
+});
+
+describe.skipIf(!has('fish'))('fish', () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'weighbridge.fish'), script('fish'));
+  writeFileSync(join(folder, 'net.h5'), '');
+  mkdirSync(join(folder, 'nets/inner'), { recursive: true });
+  writeFileSync(join(folder, 'nets/other.h5'), '');
+
+  it.each([
+    ['weighbridge con', ['convert']],
+    ['weighbridge convert net.h5 --to tf', ['tfjs', 'tfjs-graph']],
+    ['weighbridge inspect ne', ['net.h5', 'nets/']],
+    ['weighbridge -C ne', ['nets/']],
+    ['weighbridge -C nets con', ['convert']],
+    ['weighbridge -C nets inspect ', ['inner/', 'other.h5']],
+    ['weighbridge -C nets convert -o o', ['other.h5']],
+  ])('%s', (line, offered) => {
+    const { stdout, stderr } = spawnSync('fish', ['--no-config', '-c', 'source ./weighbridge.fish; complete -C $argv[1]', line], { cwd: folder });
+    expect(stderr.toString()).toBe('');
+    const words = stdout.toString().split('\n').filter(Boolean);
+    expect(words.map((word) => word.split('\t')[0]).sort()).toEqual(offered);
+  });
 });
 
 it('another shell is refused, and the document fits its schema', () => {

@@ -1,9 +1,10 @@
 /** `weighbridge completion`: a script that has a shell complete commands, options and their values, made from the commands themselves. */
-import { Argument, Command, type Option } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
 import { ModelError } from '../../errors.js';
 import { readers } from '../../readers/index.js';
 import { engines } from '../../verify/engines/index.js';
 import { writers } from '../../writers/index.js';
+import { addCommand, makeProgram } from '../command-line.js';
 import type { CommonFlags } from '../options.js';
 import { makeVoice } from '../print.js';
 import { commands } from './index.js';
@@ -21,6 +22,9 @@ interface Completed {
   /** Words that may follow it: subcommands, or the choices of an argument. */
   readonly words: readonly string[];
 }
+
+/** The option of every command that says where to start. */
+const FOLDER = '-C';
 
 const SHELLS: Readonly<Record<string, (commands: readonly Completed[]) => string>> = { bash, zsh, fish, powershell };
 const INSTALL: Readonly<Record<string, string>> = {
@@ -61,26 +65,20 @@ function valuesOf(option: Option): readonly string[] {
 }
 
 async function describeCommands(): Promise<readonly Completed[]> {
-  const program = new Command('weighbridge');
-  for (const { load } of commands) (await load())(program);
-  const common = [
-    { flags: ['--json'], description: 'print one JSON document on stdout', takesValue: false, values: [] },
-    { flags: ['--quiet', '-q'], description: 'no narration on stderr', takesValue: false, values: [] },
-    { flags: ['--verbose', '-v'], description: 'more narration; stack traces', takesValue: false, values: [] },
-    { flags: ['--help', '-h'], description: 'display help for command', takesValue: false, values: [] },
-  ];
+  const program = makeProgram();
+  for (const command of commands) await addCommand(program, command);
   return program.commands.map((command) => ({
     name: command.name(),
     description: command.description(),
-    options: [
-      ...command.options.map((option) => ({
+    options: command
+      .createHelp()
+      .visibleOptions(command)
+      .map((option) => ({
         flags: [option.long, option.short].filter((flag) => flag != null),
         description: option.description,
         takesValue: option.required || option.optional,
         values: valuesOf(option),
       })),
-      ...common,
-    ],
     words: [...command.commands.map((sub) => sub.name()), ...command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])],
   }));
 }
@@ -95,48 +93,73 @@ function bash(all: readonly Completed[]): string {
   return posix(all, {
     // The shell asks with a word in which colons and equals signs have been taken apart.
     head: [
-      'local cur prev command',
       'COMPREPLY=()',
       `cur="\${COMP_WORDS[COMP_CWORD]}"`,
       `prev="\${COMP_WORDS[COMP_CWORD-1]}"`,
       `if [[ $cur == = ]]; then cur=""; elif [[ $prev == = ]]; then prev="\${COMP_WORDS[COMP_CWORD-2]}"; fi`,
-      `command="\${COMP_WORDS[1]}"`,
-    ].join('\n  '),
-    isFirst: '$COMP_CWORD -eq 1',
+    ],
+    words: { list: 'COMP_WORDS', first: '1', current: 'COMP_CWORD' },
     reply: (words) => `COMPREPLY=($(compgen -W ${quoted(words.join(' '))} -- "$cur"))`,
-    files: 'COMPREPLY=($(compgen -f -- "$cur"))',
-    tail: 'complete -o filenames -o bashdefault -F _weighbridge weighbridge\n',
+    files: '_weighbridge_paths -f',
+    folders: '_weighbridge_paths -d',
+    tail: [
+      // Of names below another folder the shell cannot see which are folders themselves.
+      '_weighbridge_paths() {',
+      '  local name',
+      '  while IFS= read -r name; do',
+      '    if [[ $dir != . && -d $dir/$name ]]; then name="$name/"; compopt -o nospace 2>/dev/null; fi',
+      '    COMPREPLY+=("$name")',
+      '  done < <(CDPATH= cd -- "$dir" 2>/dev/null && compgen "$1" -- "$cur")',
+      '}',
+      'complete -o filenames -o bashdefault -F _weighbridge weighbridge',
+    ],
   });
 }
 
 function zsh(all: readonly Completed[]): string {
   return `#compdef weighbridge\n${posix(all, {
-    head: ['local cur prev command', `cur="\${words[CURRENT]}"`, `prev="\${words[CURRENT-1]}"`, `command="\${words[2]}"`].join('\n  '),
-    isFirst: '$CURRENT -eq 2',
+    head: [`cur="\${words[CURRENT]}"`, `prev="\${words[CURRENT-1]}"`],
+    words: { list: 'words', first: '2', current: 'CURRENT' },
     reply: (words) => `compadd -- ${words.map(quoted).join(' ')}`,
-    files: '_files',
-    tail: 'compdef _weighbridge weighbridge\n',
+    files: '_files -W "$dir"',
+    folders: '_files -/ -W "$dir"',
+    tail: ['compdef _weighbridge weighbridge'],
   })}`;
 }
 
 interface Posix {
-  readonly head: string;
-  readonly isFirst: string;
+  /** Sets `cur` and `prev`. */
+  readonly head: readonly string[];
+  /** The array of the line's words, and where in it the first one behind the command's own name and the one to complete are. */
+  readonly words: { readonly list: string; readonly first: string; readonly current: string };
   readonly reply: (words: readonly string[]) => string;
+  /** What there is below `$dir`. */
   readonly files: string;
-  readonly tail: string;
+  readonly folders: string;
+  readonly tail: readonly string[];
 }
 
-function posix(all: readonly Completed[], { head, isFirst, reply, files, tail }: Posix): string {
+function posix(all: readonly Completed[], { head, words: { list, first, current }, reply, files, folders, tail }: Posix): string {
   const lines = [
     '_weighbridge() {',
-    `  ${head}`,
-    `  if [[ ${isFirst} ]]; then ${reply([...all.map(({ name }) => name), '--help', '--version'])}; return; fi`,
+    '  local cur prev command="" dir=. folder i',
+    ...head.map((line) => `  ${line}`),
+    `  for (( i = ${first}; i < ${current}; i++ )); do`,
+    `    if [[ "\${${list}[i]}" == ${FOLDER} ]]; then`,
+    `      if (( i + 1 < ${current} )); then`,
+    `        (( i += 1 )); folder="\${${list}[i]}"; folder="\${folder/#\\~\\//$HOME/}"`,
+    '        if [[ $folder == /* ]]; then dir=$folder; else dir=$dir/$folder; fi',
+    '      fi',
+    `    elif [[ -z $command ]]; then command="\${${list}[i]}"`,
+    '    fi',
+    '  done',
+    `  if [[ $prev == ${FOLDER} ]]; then ${folders}; return; fi`,
+    `  if [[ -z $command ]]; then ${reply([...all.map(({ name }) => name), '--help', '--version', FOLDER])}; return; fi`,
     '  case "$command:$prev" in',
   ];
   for (const { name, options } of all) {
     for (const { flags, takesValue, values } of options) {
-      if (!takesValue) continue;
+      if (!takesValue || flags.includes(FOLDER)) continue;
       const patterns = flags.map((flag) => `${name}:${flag}`).join('|');
       lines.push(`    ${patterns}) ${values.length > 0 ? reply(values) : files}; return;;`);
     }
@@ -145,23 +168,66 @@ function posix(all: readonly Completed[], { head, isFirst, reply, files, tail }:
   for (const { name, options } of all) lines.push(`      ${name}) ${reply(options.map(({ flags }) => flags[0]!))}; return;;`);
   lines.push('    esac', '  fi', '  case "$command" in');
   for (const { name, words } of all) if (words.length > 0) lines.push(`    ${name}) ${reply(words)}; return;;`);
-  lines.push('  esac', `  ${files}`, '}', tail);
+  lines.push('  esac', `  ${files}`, '}', ...tail, '');
   return lines.join('\n');
 }
 
+/** What fish lacks: which word is the command, and files of another folder. */
+const FISH_HEAD = `
+function __weighbridge_words
+    set -l dir .
+    set -l command
+    set -l words (commandline -opc)
+    set -e words[1]
+    while test (count $words) -gt 0
+        if test "$words[1]" = ${FOLDER}
+            set -q words[2]; or break
+            string match -q '/*' -- $words[2]; and set dir $words[2]; or set dir $dir/(string replace -r '^~/' "$HOME/" -- $words[2])
+            set -e words[1]
+        else
+            set -q command[1]; or set command $words[1]
+        end
+        set -e words[1]
+    end
+    echo $dir
+    set -q command[1]; and echo $command
+end
+
+function __weighbridge_needs_command
+    test (count (__weighbridge_words)) -lt 2
+end
+
+function __weighbridge_files
+    set -l dir (__weighbridge_words)[1]
+    set -l token (commandline -ct)
+    if test $dir = .; or string match -q '/*' -- $token
+        __fish_complete_path $token
+        return
+    end
+    for path in $dir/$token*
+        test -d $path; and set path $path/
+        string replace -- "$dir/" '' $path
+    end
+end
+`.trimStart();
+
 function fish(all: readonly Completed[]): string {
   const text = (words: string) => quoted(words.replace(/[^\x20-\x7e]/g, '').replaceAll('\\', '')).replaceAll("'\\''", "\\'");
-  const lines = all.map(({ name, description }) => `complete -c weighbridge -n __fish_use_subcommand -f -a ${name} -d ${text(description)}`);
+  const files = "-a '(__weighbridge_files)'";
+  const lines = all.map(({ name, description }) => `complete -c weighbridge -n __weighbridge_needs_command -f -a ${name} -d ${text(description)}`);
+  lines.push(`complete -c weighbridge -s C -x -a '(__fish_complete_directories)' -d ${text('run as if started in this folder')}`);
+  lines.push(`complete -c weighbridge -n 'not __weighbridge_needs_command' -f ${files}`);
   for (const { name, options, words } of all) {
     const when = `-n '__fish_seen_subcommand_from ${name}'`;
     if (words.length > 0) lines.push(`complete -c weighbridge ${when} -f -a ${text(words.join(' '))}`);
     for (const { flags, description, takesValue, values } of options) {
+      if (flags.includes(FOLDER)) continue;
       const names = flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`)).join(' ');
-      const value = values.length > 0 ? ` -x -a ${text(values.join(' '))}` : takesValue ? ' -r' : '';
+      const value = values.length > 0 ? ` -x -a ${text(values.join(' '))}` : takesValue ? ` -x ${files}` : '';
       lines.push(`complete -c weighbridge ${when} ${names}${value} -d ${text(description)}`);
     }
   }
-  return `${lines.join('\n')}\n`;
+  return `${FISH_HEAD}\n${lines.join('\n')}\n`;
 }
 
 function powershell(all: readonly Completed[]): string {
@@ -183,7 +249,9 @@ ${table(all.flatMap(({ name, words }) => (words.length > 0 ? [[name, words] as c
   }
   $typed = @($commandAst.CommandElements | ForEach-Object { $_.ToString() })
   if ($wordToComplete -ne '') { $typed = @($typed | Select-Object -SkipLast 1) }
-  $command = if ($typed.Count -gt 1) { $typed[1] } else { '' }
+  $at = 1
+  while ($at + 1 -lt $typed.Count -and $typed[$at] -ceq '${FOLDER}') { $at += 2 }
+  $command = if ($typed.Count -gt $at) { $typed[$at] } else { '' }
   $found = if ($command -eq '') { ${list(all.map(({ name }) => name))} }
     elseif ($values.ContainsKey("$command $($typed[-1])")) { $values["$command $($typed[-1])"] }
     elseif ($wordToComplete.StartsWith('-')) { $options[$command] }

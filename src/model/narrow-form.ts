@@ -43,8 +43,8 @@ export function narrowForm(tensor: Tensor): NarrowForm | null {
   if (last.widens.kind === 'affine' || last.widens.kind === 'palette') return { stored, codes: last.widens };
   if (!isPlaced(last)) return null;
   const { scales, zeroPoints } = last.widens;
-  const axis = axisOf(last, scales.length);
-  if (axis !== undefined) return { stored, codes: { ...last.widens, axis } };
+  const channels = channelsOf(last, scales, zeroPoints);
+  if (channels) return { stored, codes: channels };
   const blocks = blocksOnPath(last, scales, zeroPoints);
   return blocks && { stored, codes: blocks };
 }
@@ -70,12 +70,16 @@ function withoutLast({ known: _, replaces: __, ...tensor }: Tensor): Tensor {
   return { ...tensor, dtype: stages.at(-1)?.dtype ?? tensor.walk.dtype, stages };
 }
 
-/** Along which axis the channels of a step lie; null where there is one of them, undefined where they lie along no single axis in order. */
-function axisOf({ offset, axes }: Path, channels: number): number | null | undefined {
-  if (channels === 1) return null;
+/** Channels of a step by its path, in the orientation that it has now, and those alone that are left of them; null where they lie along no single axis. */
+function channelsOf({ offset, axes }: Path, scales: Float32Array, zeroPoints?: ArrayLike<number>): ChannelCodes | null {
+  const told = { kind: 'channels' as const, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+  if (scales.length === 1) return { ...told, axis: null };
   const moving = axes.flatMap((loops, axis) => (loops.some(({ size, stride }) => size > 1 && stride !== 0) ? [axis] : []));
   const [axis] = moving;
-  if (axis === undefined || moving.length > 1 || offset !== 0) return undefined;
-  const loops = axes[axis]!.filter(({ size }) => size > 1);
-  return loops.length === 1 && loops[0]!.size === channels && loops[0]!.stride === 1 ? axis : undefined;
+  if (axis === undefined || moving.length > 1) return null;
+  const [loop, ...more] = axes[axis]!.filter(({ size }) => size > 1);
+  if (!loop || more.length > 0) return null;
+  if (offset === 0 && loop.size === scales.length && loop.stride === 1) return { ...told, axis };
+  const own = (from: ArrayLike<number>) => Float64Array.from({ length: loop.size }, (_, i) => from[offset + i * loop.stride]!);
+  return { kind: 'channels', axis, scales: Float32Array.from(own(scales)), ...(zeroPoints ? { zeroPoints: own(zeroPoints) } : {}) };
 }

@@ -357,13 +357,6 @@ async function writtenBytes(writer: AnyWriter, map: LayerMap, to: string, option
   return totalBytes(await packed.commit()) + METADATA_BYTES;
 }
 
-/** With the weights that a copy of the file keeps as they are, and that are lined up with no layer. */
-function withRest(totals: ShrinkTotals, parameterCount: number, weights: readonly WeightReport[]): ShrinkTotals {
-  const rest = FLOAT_BYTES * (parameterCount - weights.reduce((sum, weight) => sum + weight.count, 0));
-  const { before = 0, after = 0 } = totals.loaded ?? {};
-  return { ...totals, loaded: { before: before + rest, after: after + rest } };
-}
-
 /** @throws ModelError 'usage' where an agreement is asked for and there is none to judge */
 export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgreement, activations }: ShrinkLimits): ShrinkDocument {
   const weights = converted.report?.weights?.tensors ?? [];
@@ -375,8 +368,7 @@ export function judgeShrunk(converted: ConvertDocument, { budget, count, minAgre
   const found = totalsOf(converted, weights, new Set(inCodes));
   // Of layers that became two the file's own weights are compared, which are not all that the source had.
   const isLower = weights.some(({ layer }) => RANK_LAYER.test(layer));
-  const lower = isLower && found.loaded ? { ...found, loaded: { ...found.loaded, before: FLOAT_BYTES * converted.source.parameterCount } } : found;
-  const totals = converted.warnings.some(({ code }) => code === 'wide') ? withRest(lower, converted.source.parameterCount, weights) : lower;
+  const totals = isLower && found.loaded ? { ...found, loaded: { ...found.loaded, before: FLOAT_BYTES * converted.source.parameterCount } } : found;
   const taken = count === 'memory' ? (totals.loaded?.after ?? totals.onDisk.after) : count === 'wire' ? totals.onWire.after : totals.onDisk.after;
   return {
     ...converted,

@@ -16,7 +16,7 @@ import type { NarrowingReport } from './report.js';
 import type { RunSample } from './samples.js';
 import { adaptPorts } from './side.js';
 import type { Subject } from './subject.js';
-import { tableTolerance } from './tolerance.js';
+import { tableTolerance, withRoundedPorts } from './tolerance.js';
 
 /** Part of a step by which float32 may miss a tie: what it loses on 255 steps is a thousandth. */
 const TIE = 0.01;
@@ -58,7 +58,7 @@ export async function checkCodes(
       const names = writtenNames(widened, written!.valueOf, session, outputOf);
       const missing = coding.find((layer) => !names.has(layer));
       if (missing) throw new ModelError('engine', `${engine.name} does not show its codes`, { layer: missing.name });
-      const comparison = compareOutputs(widened, tableTolerance('reference', engine.name));
+      const comparison = compareOutputs(widened, withRoundedPorts(tableTolerance('reference', engine.name), widened.outputs));
       for (const [i, { feeds }] of samples.entries()) {
         const results = await session.run(feed(feeds), [...coding.map((layer) => names.get(layer)!), ...session.outputs.map(({ name }) => name)]);
         const given = new Map(coding.map((layer) => [layer, results.get(names.get(layer)!)!]));

@@ -3,7 +3,7 @@
  *
  * A value passes when |expected - actual| <= atol + rtol * max|expected|.
  */
-import type { Layer, LayerMap } from '../model/layer-map.js';
+import type { Layer, LayerMap, Port } from '../model/layer-map.js';
 import { type Band, measureBand, type Net, nudgedOutputs, TOO_SENSITIVE } from './band.js';
 import type { Tolerance } from './compare.js';
 import { HALF_UNIT, type Moved } from './rounding.js';
@@ -170,6 +170,16 @@ export function tableTolerance(expected: string, actual: string): Tolerance {
     why: `runtimes add in different orders; errors on VGG16, of a layer's scale: ${errors.join(', ')}; real faults are hundreds of times larger`,
     rounding: null,
   };
+}
+
+/** The same for a net whose layers compute in float32, some of whose outputs are rounded to half precision when they leave it. */
+export function withRoundedPorts(tolerance: Tolerance, ports: readonly Pick<Port, 'dtype'>[]): Tolerance {
+  const each = ports.map(({ dtype }): Tolerance => {
+    const unit = dtype === 'float16' || dtype === 'bfloat16' ? HALF_UNIT[dtype] : 0;
+    return unit > tolerance.rtol ? { ...tolerance, rtol: unit + tolerance.rtol, why: `the output is given in ${dtype}`, rounding: unit } : tolerance;
+  });
+  const [widest] = each.toSorted((a, b) => b.rtol - a.rtol);
+  return widest && widest !== tolerance ? { ...widest, each } : tolerance;
 }
 
 /** For a file that has its layers computed in float16. */

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { numbersTensor } from '../../src/model/numbers.js';
 import { float32Tensor } from '../../src/model/tensor.js';
 import { shrinkFile } from '../../src/node/index.js';
 import { intAttribute, type OnnxAttribute } from '../../src/writers/onnx/graph.js';
@@ -57,24 +58,73 @@ it('to Caffe, which has nothing narrower, it is refused', async () => {
   });
 });
 
-it.each(['int8', 'float16'] as const)('%s: a copy of a file with recurrent nodes says that their kernels stay, and counts them', async (dtype) => {
-  const wave = (name: string, ...shape: number[]) =>
-    float32Tensor(
-      name,
-      shape,
-      Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i * 0.7 + i) / 4),
-      ORIGIN,
-    );
-  const folder = temporaryFolder();
-  const bytes = await onnxFile({
-    nodes: [node('MatMul', ['x', 'm'], ['p']), node('GRU', ['p', 'w', 'r'], ['y'], { hidden_size: intAttribute(24), linear_before_reset: intAttribute(1) })],
-    tensors: [wave('m', 16, 16), wave('w', 1, 72, 16), wave('r', 1, 72, 24)],
-    inputs: [['x', [3, 1, 16]]],
-  });
-  writeFileSync(join(folder, 'a.onnx'), bytes);
-  const { report, totals, warnings } = await shrinkFile(join(folder, 'a.onnx'), join(folder, 'b.onnx'), { dtype, samples: 2 });
-  const kernels = 72 * (16 + 24);
-  expect(report!.verdict).toBe('match');
-  expect(warnings.find(({ code }) => code === 'wide')!.message).toMatch(new RegExp(`^${4 * kernels} bytes of GRU nodes stay`));
-  expect(totals.loaded!.before).toBe(4 * (16 * 16 + kernels));
-});
+it.each([
+  ['int8', 'GRU', 1, 1],
+  ['int8', 'GRU', 0, 2],
+  ['float16', 'GRU', 0, 1],
+  ['int8', 'LSTM', 0, 2],
+  ['bfloat16', 'LSTM', 0, 1],
+  ['int8', 'RNN', 0, 2],
+] as const)(
+  '%s: kernels of a %s (reset last: %i, %i directions) are narrowed in a copy of the file, and compared with the parts that steps have of them',
+  async (dtype, op, resetLast, directions) => {
+    const wave = (name: string, ...shape: number[]) =>
+      float32Tensor(
+        name,
+        shape,
+        Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i * 0.7 + i) / 4),
+        ORIGIN,
+      );
+    const folder = temporaryFolder();
+    const rows = { GRU: 72, LSTM: 96, RNN: 24 }[op];
+    const settings = {
+      hidden_size: intAttribute(24),
+      ...(op === 'GRU' ? { linear_before_reset: intAttribute(resetLast) } : {}),
+      ...(directions === 2 ? { direction: { type: 'string', value: 'bidirectional' } as const } : {}),
+    };
+    const bytes = await onnxFile({
+      nodes: [node('MatMul', ['x', 'm'], ['p']), node(op, ['p', 'w', 'r'], ['y'], settings)],
+      tensors: [wave('m', 16, 16), wave('w', directions, rows, 16), wave('r', directions, rows, 24)],
+      inputs: [['x', [3, 1, 16]]],
+    });
+    writeFileSync(join(folder, 'a.onnx'), bytes);
+    const { report, totals, weights } = await shrinkFile(join(folder, 'a.onnx'), join(folder, 'b.onnx'), { dtype, samples: 2 });
+    const kernels = directions * rows * (16 + 24);
+    const count = 16 * 16 + kernels;
+    expect(report!.verdict).toBe('match');
+    expect(report!.quantisation!.correctness!.passed).toBe(true);
+    expect(totals.loaded!.before).toBe(4 * count);
+    expect(weights.reduce((sum, weight) => sum + weight.count, 0)).toBe(count);
+    expect(weights.every((weight) => weight.dtype === dtype && weight.relativeError! < 0.01)).toBe(true);
+    // Codes take a quarter and their scales, halves a half.
+    expect(totals.onDisk.after / totals.onDisk.before).toBeLessThan(dtype === 'int8' ? 0.5 : 0.7);
+  },
+);
+
+it.each(['float16', 'float64'] as const)(
+  'a net that takes, computes and gives %s computes in 8 bits, and is held to what rounding on its way out leaves of its outputs',
+  async (dtype) => {
+    const wave = (name: string, shape: readonly number[], pace: number) =>
+      numbersTensor(
+        name,
+        dtype,
+        shape,
+        Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * pace)),
+        ORIGIN,
+      );
+    const bytes = await onnxFile({
+      nodes: [node('MatMul', ['x', 'm'], ['p']), node('Relu', ['p'], ['r']), node('MatMul', ['r', 'n'], ['y'])],
+      tensors: [wave('m', [32, 48], 0.71), wave('n', [48, 10], 0.37)],
+      inputs: [['x', ['N', 32], dtype]],
+      outputs: [],
+      unshaped: [['y', dtype]],
+    });
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'a.onnx'), bytes);
+    const rows = Array.from({ length: 40 * 32 }, (_, i) => Math.sin(i * 1.3) / 2);
+    const inputs = new Map([['x', float32Tensor('x', [40, 32], rows, ORIGIN)]]);
+    const { report } = await shrinkFile(join(folder, 'a.onnx'), join(folder, 'b.onnx'), { activations: 'uint8', inputs });
+    expect(report!.quantisation!.correctness).toMatchObject({ passed: true });
+    expect(report!.quantisation!.correctness!.tolerance.rtol).toBeCloseTo(dtype === 'float16' ? 2 ** -11 + 2e-5 : 2e-5, 6);
+  },
+);

@@ -8,9 +8,12 @@ import { DATA_TYPE } from '../../containers/onnx-schema.js';
 import { ModelError } from '../../errors.js';
 import { CLAIMS_KEY, claimsIn } from '../../model/claims.js';
 import type { Layer, Layout } from '../../model/layer-map.js';
+import { narrowForm } from '../../model/narrow-form.js';
 import { readersOf } from '../../model/ops/index.js';
-import { float32Tensor } from '../../model/tensor.js';
+import { float32Tensor, type Tensor } from '../../model/tensor.js';
+import { openModel } from '../../readers/open.js';
 import { layoutByShape } from '../layout.js';
+import { mapOrNull } from '../own-wiring.js';
 import { fixedValues, nodeName, orient, placeOf, reachable, shownWeights, trainingNodes, weightDTypes } from './onnx-weights.js';
 import type { WrittenModel, WrittenWeight } from './written.js';
 
@@ -39,8 +42,9 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
   const nodes = new Map(used.map((node) => [nodeName(node), node]));
   const weights = await shownWeights(model);
   const fixed = fixedValues(model);
-  /** Read as many layers, NAME/..., whose weights are parts of the node's; a copy keeps the node. */
+  /** Read as many layers, NAME/..., whose weights are parts of the node's; a copy keeps the node. What our reader makes of the copy tells which parts. */
   const recurrent = used.filter(({ op }) => RECURRENT.has(op)).map(nodeName);
+  const steps = new Map(recurrent.length > 0 && layers.length > 0 ? (await layersOf(files)).map((layer) => [layer.name, layer]) : []);
   const isRecurrent = ({ name }: Layer) => recurrent.some((own) => name.startsWith(`${own}/`));
   const readers = readersOf(recurrent.length > 0 ? layers : []);
   /** The state that such a node begins with, where it has none of its own. */
@@ -61,6 +65,12 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
     const stored = isIts ? weights.get(node.inputs[placeOf('Gemm', op === 'Gemm' ? 'kernel' : 'bias')] ?? '') : undefined;
     return stored && orient(stored, node, role);
   };
+  const ofStep = (layer: Layer, role: string): WrittenWeight | undefined => {
+    const own = steps.get(layer.name);
+    const tensor = own?.op === layer.op && isRecurrent(layer) ? own.weights[role] : undefined;
+    // The zeros that a state begins with are no part of the file.
+    return tensor && !tensor.known ? storedForm(tensor) : undefined;
+  };
   return {
     format: 'onnx',
     keepsEveryLayer: true,
@@ -79,7 +89,7 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
       const node = nodes.get(layer.name);
       // A constant is no node of the file, and has the name of the value; where the graph gives it, an Identity does.
       if (layer.op === 'Constant') return weights.get(node?.op === 'Identity' ? (node.inputs[0] ?? '') : layer.outputs[0]!);
-      if (node?.op !== layer.op) return ofScaledGemm(layer, role);
+      if (node?.op !== layer.op) return ofScaledGemm(layer, role) ?? ofStep(layer, role);
       // PyTorch's exporter adds a bias from the left.
       const left = role === 'operand' && (layer.op === 'Add' || layer.op === 'Mul') ? weights.get(node.inputs[0] ?? '') : undefined;
       const stored = weights.get(node.inputs[placeOf(layer.op, role)] ?? '') ?? left;
@@ -93,6 +103,18 @@ export async function openWrittenOnnx(files: FileSet, layers: readonly Layer[] =
     },
     valueOf: (layer) => nodes.get(layer.name)?.outputs[0],
   };
+}
+
+/** Layers that our reader makes of a file; none where it does not understand the net. */
+async function layersOf(files: FileSet): Promise<readonly Layer[]> {
+  return (await mapOrNull(await openModel(files)))?.layers ?? [];
+}
+
+/** What a widened tensor is in the file. */
+function storedForm(tensor: Tensor): WrittenWeight {
+  const { stored, codes } = narrowForm(tensor) ?? { stored: tensor, codes: null };
+  if (codes?.kind !== 'channels') return codes ? { tensor: stored, quantisation: codes } : { tensor: stored };
+  return { tensor: stored, quantisation: { ...codes, axis: codes.axis ?? 0 } };
 }
 
 /**

@@ -14,7 +14,7 @@ import type { WriteOptions, WriteResult, Writer } from '../writer.js';
 import { type ExternalPlace, encodeMetadata, encodeModel, encodeOtherMetadata, OPSETS, tensorSpan } from './encode.js';
 import { layerObstacle } from './node-forms.js';
 import { inOlderForms } from './older-forms.js';
-import { apartNotices, encodePatch, type Patch, patchable, planPatch, wideNotices } from './patch.js';
+import { apartNotices, encodePatch, type Patch, patchable, planPatch } from './patch.js';
 import { type NarrowedWeight, planGraph, portLayout, portObstacle } from './plan.js';
 import { measureScales } from './scales.js';
 import { sourceModel } from './source.js';
@@ -112,7 +112,7 @@ async function writePatch(patch: Patch, map: LayerMap, sink: ByteSink, name: str
   const metadata = { ...(await options.metadata()), ...layoutMetadata(map, options) };
   await writePieces(encodeOtherMetadata(metadata).pieces, file);
   await file.close();
-  return { warnings: [...narrowingNotices(patch.narrowed, options), ...wideNotices(patch, options), ...apartNotices(patch)] };
+  return { warnings: [...narrowingNotices(patch.narrowed, options), ...apartNotices(patch)] };
 }
 
 /**

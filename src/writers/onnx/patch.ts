@@ -100,20 +100,12 @@ export function apartNotices({ apart }: Patch): Notice[] {
   }));
 }
 
-/** Nodes whose kernels a copy keeps, by the places of these: the map has them as layers for each step. */
+/** Kernels of LSTM, GRU and RNN nodes [directions, gates x hidden, inputs] by their slots, and the axis with a scale for each place: the map has these nodes as layers for each step. */
+const RECURRENT_KERNELS: ReadonlyMap<number, number> = new Map([
+  [1, 1],
+  [2, 1],
+]);
 const RECURRENT: ReadonlySet<string> = new Set(['LSTM', 'GRU', 'RNN']);
-const RECURRENT_KERNELS = [1, 2] as const;
-
-/** That a copy which was to be narrower is not where most of its bytes may be. */
-export function wideNotices({ model: { nodes, initializers } }: Patch, { dtype }: WriteOptions): Notice[] {
-  if (dtype === 'source') return [];
-  const kept = nodes.filter(({ op, domain }) => RECURRENT.has(op) && (domain === '' || domain === 'ai.onnx'));
-  const kernels = new Set(kept.flatMap(({ inputs }) => RECURRENT_KERNELS.flatMap((place) => initializers.get(inputs[place] ?? '') ?? [])));
-  const wide = [...kernels].filter((tensor) => isFloatDType(tensor.dtype) && DTYPE_BYTES[tensor.dtype] > DTYPE_BYTES[dtype]);
-  const bytes = wide.reduce((sum, tensor) => sum + tensorSpan(tensor).byteLength, 0);
-  const message = `${bytes} bytes of ${[...new Set(kept.map(({ op }) => op))].join(' and ')} nodes stay as wide as they are in a copy of the file; --step 0.1 writes the net anew, step by step, with all of its kernels in codes`;
-  return wide.length === 0 ? [] : [{ code: 'wide', message }];
-}
 
 interface LargeWeight {
   readonly name: string;
@@ -128,25 +120,28 @@ function* largeWeights(model: ReadModel, dtype: DType): Generator<LargeWeight> {
   const constants = withConstants(model).initializers;
   const same = new Map(model.nodes.filter(({ op }) => op === 'Identity').map(({ inputs, outputs }) => [outputs[0]!, inputs[0]!]));
   for (const node of model.nodes) {
-    const operator = node.domain === '' || node.domain === 'ai.onnx' ? operatorOf(node.op) : undefined;
-    if (!operator?.narrow) continue;
-    for (const [place, slot] of operator.slots.map(slotName).entries()) {
+    for (const [place, axisOf] of largePlaces(node)) {
       let name = node.inputs[place] ?? '';
       while (same.has(name)) name = same.get(name)!;
       const tensor = constants.get(name);
-      if (
-        !tensor ||
-        !isFloatDType(tensor.dtype) ||
-        DTYPE_BYTES[tensor.dtype] <= DTYPE_BYTES[dtype] ||
-        !operator.weights?.includes(slot) ||
-        elementCount(tensor.shape) === 0
-      )
-        continue;
-      const axis = channelAxis(node, operator.narrow[slot], tensor.shape.length);
+      if (!tensor || !isFloatDType(tensor.dtype) || DTYPE_BYTES[tensor.dtype] <= DTYPE_BYTES[dtype] || elementCount(tensor.shape) === 0) continue;
+      const axis = axisOf(tensor.shape.length);
       if (dtype === 'int8' && axis === null) continue;
       yield { name, tensor, axis, node };
     }
   }
+}
+
+/** Which inputs of a node are large weights, and the axis of the channels of each, given its rank. */
+function largePlaces(node: ReadNode): (readonly [place: number, axisOf: (rank: number) => number | null])[] {
+  if (node.domain !== '' && node.domain !== 'ai.onnx') return [];
+  if (RECURRENT.has(node.op)) return [...RECURRENT_KERNELS].map(([place, axis]) => [place, () => axis] as const);
+  const operator = operatorOf(node.op);
+  const { narrow } = operator ?? {};
+  if (!operator || !narrow) return [];
+  return operator.slots
+    .map(slotName)
+    .flatMap((slot, place) => (operator.weights?.includes(slot) ? [[place, (rank: number) => channelAxis(node, narrow[slot], rank)] as const] : []));
 }
 
 function channelAxis(node: ReadNode, narrow: number | undefined, rank: number): number | null {

@@ -111,6 +111,30 @@ describe.skipIf(!has('fish'))('fish', () => {
   });
 });
 
+/** Types each line in an interactive zsh, with a tab behind it, and tells what stands there then, and below it. */
+const TYPE = `
+zmodload zsh/zpty
+zpty shell zsh -f -i
+type_line() { zpty -w -n shell "$1"; while zpty -r -m shell seen "*$2*" 2>/dev/null; do [[ $seen == *$2* ]] && break; done; print -r -- $seen; }
+type_line "PS1='> '; autoload -Uz compinit; compinit -u -D; weighbridge() { :; }; source ./completion.zsh; unsetopt beep; print re''ady"$'\n' ready >/dev/null
+for line in "\${(@f)1}"; do zpty -w -n shell "$line"$'\t'; sleep 0.3; zpty -w -n shell $'\x15'; done
+zpty -w shell 'print do''ne'
+while zpty -r shell seen; do print -r -- $seen; [[ $seen == *done* ]] && break; done
+`;
+
+it.skipIf(!has('zsh'))('zsh completes files of the folder it is in, and of the one that -C names', () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'completion.zsh'), script('zsh'));
+  writeFileSync(join(folder, 'here.h5'), '');
+  mkdirSync(join(folder, 'nets'));
+  writeFileSync(join(folder, 'nets/other.h5'), '');
+  const lines = ['weighbridge con', 'weighbridge inspect he', 'weighbridge -C ne', 'weighbridge -C nets inspect o', 'weighbridge convert x --to tfjs-g'];
+  const { stdout } = spawnSync('zsh', ['-f', '-c', TYPE, 'zsh', lines.join('\n')], { cwd: folder, timeout: 20_000 });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal is told
+  const shown = stdout.toString().replace(/\x1b\[[0-9;?]*[a-zA-Z]/g, '');
+  for (const line of ['weighbridge convert', 'inspect here.h5', '-C nets/', '-C nets inspect other.h5', '--to tfjs-graph']) expect(shown).toContain(line);
+});
+
 it('another shell is refused, and the document fits its schema', () => {
   expect(weighbridge(['completion', 'tcsh']).status).toBe(2);
   const validate = new Ajv2020({ strict: false }).compile(JSON.parse(readFileSync(join(ROOT, 'schemas/completion.schema.json'), 'utf8')));

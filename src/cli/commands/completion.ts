@@ -98,6 +98,7 @@ function bash(all: readonly Completed[]): string {
       `prev="\${COMP_WORDS[COMP_CWORD-1]}"`,
       `if [[ $cur == = ]]; then cur=""; elif [[ $prev == = ]]; then prev="\${COMP_WORDS[COMP_CWORD-2]}"; fi`,
     ],
+    start: '.',
     words: { list: 'COMP_WORDS', first: '1', current: 'COMP_CWORD' },
     reply: (words) => `COMPREPLY=($(compgen -W ${quoted(words.join(' '))} -- "$cur"))`,
     files: '_weighbridge_paths -f',
@@ -119,6 +120,8 @@ function bash(all: readonly Completed[]): string {
 function zsh(all: readonly Completed[]): string {
   return `#compdef weighbridge\n${posix(all, {
     head: [`cur="\${words[CURRENT]}"`, `prev="\${words[CURRENT-1]}"`],
+    // `_files` takes what is not absolute for something below the root.
+    start: '$PWD',
     words: { list: 'words', first: '2', current: 'CURRENT' },
     reply: (words) => `compadd -- ${words.map(quoted).join(' ')}`,
     files: '_files -W "$dir"',
@@ -130,6 +133,8 @@ function zsh(all: readonly Completed[]): string {
 interface Posix {
   /** Sets `cur` and `prev`. */
   readonly head: readonly string[];
+  /** The folder that the command is in. */
+  readonly start: string;
   /** The array of the line's words, and where in it the first one behind the command's own name and the one to complete are. */
   readonly words: { readonly list: string; readonly first: string; readonly current: string };
   readonly reply: (words: readonly string[]) => string;
@@ -139,10 +144,10 @@ interface Posix {
   readonly tail: readonly string[];
 }
 
-function posix(all: readonly Completed[], { head, words: { list, first, current }, reply, files, folders, tail }: Posix): string {
+function posix(all: readonly Completed[], { head, start, words: { list, first, current }, reply, files, folders, tail }: Posix): string {
   const lines = [
     '_weighbridge() {',
-    '  local cur prev command="" dir=. folder i',
+    `  local cur prev command="" dir=${start} folder i`,
     ...head.map((line) => `  ${line}`),
     `  for (( i = ${first}; i < ${current}; i++ )); do`,
     `    if [[ "\${${list}[i]}" == ${FOLDER} ]]; then`,

@@ -1,13 +1,14 @@
 /** Where pictures come from: a folder, a list, or tar archives as WebDataset makes them. */
-import { existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, resolve, sep } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, resolve, sep } from 'node:path';
 import type { ByteSource } from '../bytes/byte-source.js';
 import { openTar } from '../containers/tar.js';
 import { ModelError } from '../errors.js';
 import { fileSource } from '../node/file-source.js';
 import { leftOutKinds, OTHER, openPictureFolder, PICTURE } from '../node/picture-folder.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
+import { parseTableLine } from '../verify/pictures/labels.js';
 import { listed } from '../words.js';
 import { expandPaths, isPattern } from './many/expand.js';
 
@@ -15,8 +16,6 @@ export interface PictureData extends PictureFolder {
   close(): Promise<void>;
 }
 
-/** What follows a picture's name in a list. */
-const CLASS = /[,;\t]\s*[^,;\t\s]/;
 /** Ten million lines. */
 const MAX_LIST_BYTES = 2 ** 30;
 /** A shard of WebDataset has a few thousand samples of two or three files. */
@@ -41,38 +40,48 @@ export async function openPictureData(path: string): Promise<PictureData> {
   return { close: async () => {}, ...folder };
 }
 
-/** Lines of a picture's path, relative to the list, and its class. */
+/** Lines of a picture's path, relative to the list, and its class. Of a list of millions its names are held, and nothing else of it. */
 async function openList(path: string): Promise<PictureData> {
   const { size } = await stat(path);
   if (size > MAX_LIST_BYTES) throw new ModelError('unsafe', `${size} bytes are no list of pictures`, { file: path });
-  const text = await readFile(path, 'utf8');
   const folder = resolve(dirname(path));
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
-  // A first line of titles names no picture.
-  const rows = PICTURE.test(nameOf(lines[0] ?? '')) ? lines : lines.slice(1);
-  const all = rows.map((line) => nameOf(line).replaceAll('\\', '/'));
-  // A second run knows a picture that is done by its name.
-  const names = [...new Set(all)];
-  const strange = all.findIndex((name) => !PICTURE.test(name) || !resolve(folder, name).startsWith(folder + sep));
-  if (names.length === 0 || strange >= 0) {
-    const what =
-      names.length === 0
-        ? 'names no picture'
-        : `line ${strange + 1 + (lines.length - rows.length)} names no picture (.png, .jpg) beside or below it: ${JSON.stringify(all[strange]!.slice(0, 200))}`;
-    throw new ModelError('usage', what, { file: path });
-  }
-  const without = rows.findIndex((line) => !CLASS.test(line));
-  const hasLabels = without < 0;
-  // Folders would be taken for the classes of all of them.
-  if (!hasLabels && rows.some((line) => CLASS.test(line))) {
-    const problem = `line ${without + 1 + (lines.length - rows.length)} names no class, and other lines do: ${JSON.stringify(rows[without]!.slice(0, 200))}`;
-    throw new ModelError('usage', problem, { file: path });
-  }
+  const fail = (number: number, problem: string, line: string): never => {
+    throw new ModelError('usage', `line ${number} ${problem}: ${JSON.stringify(line.slice(0, 200))}`, { file: path });
+  };
+  const names: string[] = [];
+  const classes: string[] = [];
+  const places = new PlaceIndex(names);
+  const kinds = new Map<string, string>();
+  let [again, isFirst] = [0, true];
+  /** The first lines without a class, and with one. */
+  let [without, withClass]: ({ number: number; line: string } | null)[] = [null, null];
+  await eachLine(path, (line, number) => {
+    const row = parseTableLine(line);
+    const isTitle = isFirst && !(row && PICTURE.test(row.name));
+    isFirst = false;
+    // A first line of titles names no picture.
+    if (isTitle) return;
+    if (!row) return fail(number, 'is not "name of a picture, class"', line);
+    const { name, word } = row;
+    if (!PICTURE.test(name) || !liesIn(folder, name)) fail(number, 'names no picture (.png, .jpg) beside or below it', line);
+    if (word === '') without ??= { number, line };
+    else withClass ??= { number, line };
+    // Folders would be taken for the classes of all of them.
+    if (without && withClass) fail(without.number, 'names no class, and other lines do', without.line);
+    const known = kinds.get(word) ?? word;
+    kinds.set(known, known);
+    const place = places.add(name);
+    if (place === names.length - 1 && classes.length < names.length) classes.push(known);
+    else if (classes[place] !== known)
+      throw new ModelError('usage', `line ${number} says another class of "${name}" than a line before: ${known} and ${classes[place]}`, { file: path });
+    else again++;
+  });
+  if (names.length === 0) throw new ModelError('usage', 'names no picture', { file: path });
   return {
     label: dirname(path),
     names,
-    leftOut: names.length < all.length ? [`left out, as the list names them before: ${all.length - names.length} of its lines`] : [],
-    labels: hasLabels ? rows.join('\n') : null,
+    leftOut: again > 0 ? [`left out, as the list names them before: ${again} of its lines`] : [],
+    labels: withClass ? classes : null,
     labelsFile: basename(path),
     bytes: (name) =>
       readFile(join(folder, name)).catch((error: Error) =>
@@ -82,8 +91,82 @@ async function openList(path: string): Promise<PictureData> {
   };
 }
 
-function nameOf(line: string): string {
-  return /^\s*"?([^",;\t]+)"?/.exec(line)?.[1]?.trim() ?? '';
+/** Most names have no part that leads up, and need not be worked out. */
+function liesIn(folder: string, name: string): boolean {
+  return !(/(^|\/)\.\.?(\/|$)/.test(name) || isAbsolute(name)) || resolve(folder, name).startsWith(folder + sep);
+}
+
+/** Longer than any path. */
+const MAX_LINE_BYTES = 2 ** 16;
+
+/** Lines of a file with their numbers from 1, without those that are blank, each as a text of its own that keeps nothing else in memory. */
+async function eachLine(path: string, take: (line: string, number: number) => void): Promise<void> {
+  let rest: Buffer = Buffer.alloc(0);
+  let number = 1;
+  const line = (bytes: Buffer, start: number, end: number) => {
+    const text = bytes.toString('utf8', start, end);
+    if (text.trim() !== '') take(text, number);
+    number++;
+  };
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    let start = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+      line(bytes, start, end);
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+    if (rest.length > MAX_LINE_BYTES) throw new ModelError('usage', `line ${number} is longer than any that names a picture`, { file: path });
+  }
+  line(rest, 0, rest.length);
+}
+
+/** Where a name stands in a list that it is added to. A Map of millions of names would take as much memory as the names. */
+class PlaceIndex {
+  #slots = new Int32Array(2 ** 10).fill(-1);
+  /** Of each name, so that no text is looked at but those that are most likely the same. */
+  #hashes = new Int32Array(2 ** 9);
+  /** Whoever makes a list does not know it, and cannot make names that all come to one slot. */
+  readonly #seed = Math.floor(Math.random() * 2 ** 31);
+
+  constructor(readonly names: string[]) {}
+
+  /** @returns where the name stands: at the end, where it is new */
+  add(name: string): number {
+    const { names } = this;
+    const hash = this.#hashOf(name);
+    const slot = this.#slotOf(hash, (place) => names[place] === name);
+    if (this.#slots[slot]! >= 0) return this.#slots[slot]!;
+    this.#slots[slot] = names.length;
+    this.#hashes[names.length] = hash;
+    // A part of a longer text would keep all of that in memory.
+    names.push(Buffer.from(name).toString());
+    if (names.length === this.#hashes.length) this.#grow();
+    return names.length - 1;
+  }
+
+  #grow(): void {
+    const known = this.#hashes;
+    this.#slots = new Int32Array(this.#slots.length * 2).fill(-1);
+    this.#hashes = new Int32Array(known.length * 2);
+    this.#hashes.set(known);
+    for (const [place, hash] of known.entries()) this.#slots[this.#slotOf(hash, () => false)] = place;
+  }
+
+  /** The slot of a name, or the empty one where it would be. */
+  #slotOf(hash: number, isName: (place: number) => boolean): number {
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    for (let place = this.#slots[slot]!; place >= 0 && !(this.#hashes[place] === hash && isName(place)); place = this.#slots[slot]!) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  #hashOf(name: string): number {
+    let hash = this.#seed;
+    for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+    hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
+    return hash ^ (hash >>> 16);
+  }
 }
 
 /** As WebDataset names its shards: train-{000000..001281}.tar. */
@@ -118,22 +201,26 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
   if (paths.length === 0) throw new ModelError('usage', 'no archive is matched', { file: label });
   const sources: ByteSource[] = [];
   const members = new Map<string, () => Promise<Uint8Array>>();
-  const [classes, others]: [string[], string[]] = [[], []];
+  const [classes, folders, others]: [string[], string[], string[]] = [[], [], []];
+  const stems = paths.map((path) => basename(path, extname(path)));
+  // Archives of one name in several folders hold other pictures.
+  const prefixes = new Set(stems).size === stems.length ? stems : paths.map((path) => path.slice(0, -extname(path).length));
   /** The first member that should say a class, and does not. */
   let without: string | null = null;
-  for (const path of paths) {
+  for (const [i, path] of paths.entries()) {
     const source = await fileSource(path);
     sources.push(source);
     const inside = await openTar(source, MAX_TAR_MEMBERS);
     for (const [name, member] of inside) {
-      const full = paths.length === 1 ? name : `${basename(path, extname(path))}/${name}`;
+      const full = paths.length === 1 ? name : `${prefixes[i]}/${name}`;
       if (OTHER.test(name)) others.push(full);
       if (!PICTURE.test(name)) continue;
       members.set(full, () => member.read(0, member.byteLength));
+      folders.push(name.slice(0, Math.max(0, name.lastIndexOf('/'))));
       const stated = inside.get(`${name.replace(PICTURE, '')}.cls`);
       const text = stated && stated.byteLength <= MAX_CLASS_BYTES ? new TextDecoder().decode(await stated.read(0, stated.byteLength)).trim() : '';
       if (text === '') without ??= `${name.replace(PICTURE, '')}.cls`;
-      else classes.push(`${full},${text}`);
+      else classes.push(text);
     }
   }
   const close = async () => void (await Promise.all(sources.map((source) => source.close())));
@@ -147,20 +234,14 @@ async function openTars(label: string, paths: readonly string[]): Promise<Pictur
     const problem = `${members.size - classes.length} of ${members.size} pictures have no class beside them (${JSON.stringify(without)}), and the others do`;
     throw new ModelError('usage', problem, { file: label });
   }
-  const folders = [...members.keys()].map((name) =>
-    name
-      .split('/')
-      .slice(paths.length === 1 ? 0 : 1, -1)
-      .join('/'),
-  );
-  const fromFolders = folders.every((folder) => folder !== '') ? [...members.keys()].map((name, i) => `${name},${folders[i]}`) : null;
+  const fromFolders = folders.every((folder) => folder !== '') ? folders : null;
   const table = classes.length === members.size ? classes : fromFolders;
   const names = [...members.keys()];
   return {
     label,
     names,
     leftOut: leftOutKinds(others),
-    labels: table?.join('\n') ?? null,
+    labels: table,
     labelsFile: basename(label),
     bytes: (name) => members.get(name)!(),
     close,

@@ -8,7 +8,7 @@ import type { EngineChoice, NdArray } from '../verify/engine.js';
 import { layoutByShape } from '../verify/layout.js';
 import type { WrittenTarget } from '../verify/options.js';
 import type { PictureFolder } from '../verify/pictures/index.js';
-import { labelsFor, placeOf } from '../verify/pictures/labels.js';
+import { labelsFor, placesIn } from '../verify/pictures/labels.js';
 import { describePlan, type PicturePlan, planPictures, preparePicture } from '../verify/pictures/prepare.js';
 import { type Actual, openActual } from '../verify/side.js';
 import { findWrittenFormat } from '../verify/written/index.js';
@@ -107,7 +107,7 @@ export function labelsOfData(data: PictureFolder, { classes, names }: Pick<Runne
  * @throws ModelError 'usage' where they tell different numbers of classes apart, and names do not say which is which
  */
 export function alignClasses(own: Pick<Runner, 'classes' | 'names'>, other: Pick<Runner, 'classes' | 'names'>, file: string) {
-  const places = own.names && other.names ? other.names.map((name) => placeOf(name, own.names!)) : [];
+  const places = own.names && other.names ? other.names.map(placesIn(own.names)) : [];
   const known = places.filter((place) => place >= 0);
   const areNamed = places.length === other.classes && known.length === Math.min(own.classes, other.classes) && new Set(known).size === known.length;
   if (!areNamed && own.classes !== other.classes)

@@ -33,7 +33,7 @@ it('a range of archives is each of them, with zeros before its numbers; pictures
   expect(await opened('shards/train-{000..001}.tar')).toEqual({
     names: ['train-000/a.png', 'train-001/a.png'],
     leftOut: ['left out, as PNG and JPEG are read alone: train-000/b.webp, train-001/b.webp'],
-    labels: 'train-000/a.png,1\ntrain-001/a.png,1',
+    labels: ['1', '1'],
   });
   expect((await opened('shards/train-0{0..1}0.tar')).names).toEqual(['train-000/a.png', 'train-010/a.png']);
 });
@@ -50,4 +50,49 @@ it.each([
 it('a picture that a list names twice is looked at once, and that is told', async () => {
   writeFileSync(join(folder, 'list.csv'), 'file,class\na.png,1\nb.png,0\na.png,1\n');
   expect(await opened('list.csv')).toMatchObject({ names: ['a.png', 'b.png'], leftOut: ['left out, as the list names them before: 1 of its lines'] });
+});
+
+it.each([
+  ['two classes of one picture', 'a.png,1\nb.png,0\na.png,2\n', /line 3 says another class of "a.png" than a line before: 2 and 1/],
+  ['a line without a class', 'file,class\n\na.png,1\nb.png\n', /line 4 names no class, and other lines do: "b.png"/],
+  ['a class behind lines without one', 'a.png\nb.png,1\n', /line 1 names no class/],
+  ['a picture elsewhere', 'a.png,1\n../b.png,1\n', /line 2 names no picture .* beside or below it/],
+  ['no picture', 'file,class\n', /names no picture/],
+  ['more than a name and a class', 'a.png,1,2\n', /line 1|names no picture/],
+  ['a line without end', `a.png,1\n${'x'.repeat(300_000)}`, /line 2 is longer/],
+])('a list with %s is an error that says where', async (_, text, message) => {
+  writeFileSync(join(folder, 'bad.csv'), text);
+  await expect(openPictureData(join(folder, 'bad.csv'))).rejects.toMatchObject({ kind: 'usage', message: expect.stringMatching(message) });
+});
+
+it('a list is read with quotes, other separators, names from Windows and no last line end', async () => {
+  writeFileSync(join(folder, 'odd.csv'), '"x\\a.png" ; cat\r\n./b c.jpg\tdog\r\n"y/\u00e9.jpeg",cat');
+  expect(await opened('odd.csv')).toEqual({ names: ['x/a.png', 'b c.jpg', 'y/\u00e9.jpeg'], leftOut: [], labels: ['cat', 'dog', 'cat'] });
+  writeFileSync(join(folder, 'bare.csv'), 'a.png\nb.png\n');
+  expect(await opened('bare.csv')).toEqual({ names: ['a.png', 'b.png'], leftOut: [], labels: null });
+});
+
+it('archives of one name in several folders keep their pictures apart', async () => {
+  for (const part of ['one', 'two']) {
+    mkdirSync(join(folder, part), { recursive: true });
+    writeFileSync(join(folder, part, 'x.tar'), tarImage([['k/a.png', BYTES]]));
+  }
+  const { names, labels } = await opened('{one,two}/x.tar');
+  expect(names).toEqual([expect.stringMatching(/one.x.k.a\.png$/), expect.stringMatching(/two.x.k.a\.png$/)]);
+  expect(labels).toEqual(['k', 'k']);
+});
+
+it('a list of 300,000 lines holds its names, and little else', { tags: 'slow' }, async () => {
+  const lines = Array.from({ length: 300_000 }, (_, i) => `some/folder/n${i % 1000}/picture_${i}.jpeg,class ${i % 1000}\n`);
+  writeFileSync(join(folder, 'long.csv'), lines.join(''));
+  const started = process.cpuUsage();
+  const { names, labels } = await opened('long.csv');
+  const used = process.cpuUsage(started);
+  expect([names.length, names[299_999], labels![299_999], new Set(labels).size]).toEqual([
+    300_000,
+    'some/folder/n999/picture_299999.jpeg',
+    'class 999',
+    1000,
+  ]);
+  expect(used.user + used.system).toBeLessThan(3_000_000);
 });

@@ -141,7 +141,8 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
     const done = new Set(rows.map(({ name }) => name));
     const failed: { name: string; problem: string }[] = [];
     const { index, of } = flags.shard;
-    const places = data.names.flatMap((name, i) => (i % of === index - 1 && !done.has(name) ? [i] : []));
+    const places: number[] = [];
+    for (let i = index - 1; i < data.names.length; i += of) if (!done.has(data.names[i]!)) places.push(i);
     if (index > data.names.length) notes.push(`part ${index} of ${of} has no pictures: there are ${data.names.length}`);
     await evaluate({
       runner: own.runner,

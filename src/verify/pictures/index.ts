@@ -14,8 +14,8 @@ export interface PictureFolder {
   readonly names: readonly string[];
   /** What of it is left out and why, in sentences. */
   readonly leftOut?: readonly string[];
-  /** The text of labels.csv; null where there is none. */
-  readonly labels: string | null;
+  /** The class of each, where whoever names them says it, or the text of labels.csv; null where there is neither. */
+  readonly labels: string | readonly string[] | null;
   /** Where that text stands, for messages; labels.csv where left out. */
   readonly labelsFile?: string;
   bytes(name: string): Promise<Uint8Array>;
@@ -47,8 +47,10 @@ export async function pictureInputs(
   const plan = planPictures(map, given);
   const size = plan.width * plan.height * plan.channels;
   const count = Math.min(folder.names.length, most, Math.max(1, Math.floor(MAX_BYTES / (size * 4))));
-  const names = Array.from({ length: count }, (_, i) => folder.names[Math.floor((i * folder.names.length) / count)]!);
-  const { labels, note } = labelsFor(names, folder.labels, { classes: classesOf(map), own: map.classes ?? null, among: folder.names });
+  const spread = (from: readonly string[]) => Array.from({ length: count }, (_, i) => from[Math.floor((i * from.length) / count)]!);
+  const names = spread(folder.names);
+  const table = typeof folder.labels === 'object' && folder.labels !== null ? spread(folder.labels) : folder.labels;
+  const { labels, note } = labelsFor(names, table, { classes: classesOf(map), own: map.classes ?? null, among: folder.names });
   const values = new Float32Array(count * size);
   let turned = 0;
   for (const [i, name] of names.entries()) {

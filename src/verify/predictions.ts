@@ -13,6 +13,7 @@ import { tryInner } from './inner.js';
 import { describeFar, judgeLoss, lossOfFloat16 } from './loss.js';
 import { checkCorrectness, widenedMap } from './narrowing.js';
 import type { VerifyOptions } from './options.js';
+import { checkReading } from './reading.js';
 import type { FirstDifference, LayerReport, NarrowingReport, OutputReport, Report, Verdict, WeightsReport } from './report.js';
 import { type Ran, runBoth } from './run-both.js';
 import type { RunSample } from './samples.js';
@@ -49,6 +50,8 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
     const why = isRead ? 'they could not be lined up with layers' : 'that takes a source whose wiring is read';
     notes.push(`whether the file computes what its narrower weights say was not checked: ${why}`);
   }
+  const mayRead = isRead && narrowing && alone.expected.witness.independent && !alone.isWhole && drawingLayers(subject.training).length === 0;
+  const misread = mayRead ? await checkReading(subject, kept, alone.expected, options) : null;
   const isHalf = written?.computeDType === 'float16';
   const own = narrowing ? widened : map;
   const shownBehind: RunSample[] = [];
@@ -75,12 +78,14 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   notes.push(...told.map(({ message }) => message), ...ran.trials.filter(({ passed }) => passed === null).map(({ message }) => message));
   const loss = narrowing && (await judge(subject, ran, compared, options, { weights, isCorrect: correctness?.report.passed === true }));
   // What was rounded is off wherever it is looked at; whether by too much is what the loss is judged by.
-  const outputs = loss?.passed ? compared.map((output) => ({ ...output, passed: output.nonFinite.actual + output.nonFinite.expected === 0 })) : compared;
-  if (loss?.by === 'nothing') notes.push(loss.passed || ran.given ? UNTOLD : FURTHER);
+  const outputs =
+    loss?.passed && misread === null ? compared.map((output) => ({ ...output, passed: output.nonFinite.actual + output.nonFinite.expected === 0 })) : compared;
+  if (loss?.by === 'nothing' && misread === null) notes.push(loss.passed || ran.given ? UNTOLD : FURTHER);
   const passed = {
     loss: loss?.passed ?? true,
     weights: weights?.judged !== true || weights.mismatches.length === 0,
     correctness: correctness?.report.passed ?? true,
+    reading: misread === null,
     layers: layers?.firstDifference == null || !isLineage,
   };
   const found = verdictOf(ran, outputs, passed);
@@ -91,15 +96,16 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
     map,
     weights,
     inLayers,
-    tooCoarse(ran) ?? correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
+    tooCoarse(ran) ?? misread ?? correctness?.problem ?? (loss?.passed ? null : (lossProblem(ran, loss?.by) ?? problem)) ?? beyondValues(ran),
   );
   // Nobody's mistake: a file that is what its source's weights, rounded, come to, of a net that does not bear it.
-  const isLoss = loss?.passed === false && passed.weights && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
+  const isLoss =
+    loss?.passed === false && passed.weights && passed.reading && passed.layers && correctness?.report.passed === true && beyondValues(ran) === null;
   if (isLoss) notes.push(OF_NARROWING);
   // A file that is right as it is written has no mistake that could be looked for.
   const isRuntimes = passed.weights && notes.some((note) => note.endsWith(RUNTIMES_FAULT));
   const isOfPorts = !stated && !apart?.first && isOfInterface(ran, outputs, passed);
-  const isToBlame = !isLoss && !isRuntimes && !isOfPorts && (verdict === 'mismatch' || verdict === 'disputed');
+  const isToBlame = !isLoss && passed.reading && !isRuntimes && !isOfPorts && (verdict === 'mismatch' || verdict === 'disputed');
   const cause =
     isToBlame && stated && passed.weights
       ? stated.cause
@@ -226,6 +232,8 @@ interface Passed {
   readonly loss: boolean;
   readonly weights: boolean;
   readonly correctness: boolean;
+  /** Whether the source's own weights give what an independent witness says. */
+  readonly reading: boolean;
   readonly layers: boolean;
 }
 
@@ -233,7 +241,7 @@ interface Passed {
 function verdictOf({ interface: differences, trials }: Ran, outputs: readonly OutputReport[], passed: Passed): Verdict {
   const differs = outputs.some((output) => !output.passed && (output.compared > 0 || output.nonFinite.expected === 0));
   const promises = differences.some(({ judged }) => judged) || trials.some((trial) => trial.passed === false);
-  if (differs || promises || !passed.loss || !passed.weights || !passed.correctness || !passed.layers) return 'mismatch';
+  if (differs || promises || !passed.loss || !passed.weights || !passed.correctness || !passed.reading || !passed.layers) return 'mismatch';
   return outputs.every(({ compared }) => compared === 0) || outputs.some(({ compared, isEmpty }) => compared === 0 && !isEmpty) ? 'nothing-compared' : 'match';
 }
 

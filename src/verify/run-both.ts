@@ -64,6 +64,8 @@ export interface Ran {
   readonly agreement: AgreementReport | null;
   /** What rounding allows where both sides compute with the map's weights, such as a narrower file's own. */
   readonly ownAllowedFor: (map: LayerMap) => (side: Pick<Side, 'run'>) => AllowedFor;
+  /** Whether outputs are those of all rows at once, and not of single ones. */
+  readonly isWhole: boolean;
   /** The first sample that is out of tolerance. */
   readonly differing: RunSample | null;
   /** What was done otherwise when it was recorded, where that explains what differs. */
@@ -287,6 +289,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
             },
             () => true,
           ),
+        isWhole: whole !== null,
         differing,
         ofRecording,
         shown,

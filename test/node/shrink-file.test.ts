@@ -128,3 +128,37 @@ it.each(['float16', 'float64'] as const)(
     expect(report!.quantisation!.correctness!.tolerance.rtol).toBeCloseTo(dtype === 'float16' ? 2 ** -11 + 2e-5 : 2e-5, 6);
   },
 );
+
+it.each([
+  ['float16', 1, 'match'],
+  ['float16', 1.3, 'mismatch'],
+  ['int8', 1, 'match'],
+  ['int8', 1.3, 'mismatch'],
+  ['int4', 1.3, 'mismatch'],
+] as const)(
+  '%s: outputs that were recorded as %d times what the net makes, on few inputs, are a %s, whatever narrower weights may cost',
+  async (dtype, times, verdict) => {
+    const wave = (name: string, shape: readonly number[], pace: number) =>
+      float32Tensor(
+        name,
+        shape,
+        Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * pace)),
+        ORIGIN,
+      );
+    const [x, kernel] = [wave('input', [4, 32], 1.3), wave('m', [32, 10], 0.71)];
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'a.onnx'), await onnxFile({ nodes: [node('MatMul', ['x', 'm'], ['y'])], tensors: [kernel], inputs: [['x', ['N', 32]]] }));
+    const made = Array.from({ length: 40 }, (_, i) =>
+      Array.from({ length: 32 }, (_, k) => Math.fround(Math.sin(((i - (i % 10)) * 3.2 + k) * 1.3)) * Math.fround(Math.sin((k * 10 + (i % 10)) * 0.71))),
+    ).map((products) => times * products.reduce((a, b) => a + b));
+    const golden = new Map([
+      ['input', x],
+      ['output', float32Tensor('output', [4, 10], made, ORIGIN)],
+    ]);
+    const { report } = await shrinkFile(join(folder, 'a.onnx'), join(folder, 'b.onnx'), { dtype, golden });
+    expect(report!.quantisation!.correctness!.passed).toBe(true);
+    expect(report!.verdict).toBe(verdict);
+    if (verdict === 'mismatch')
+      expect(report!.firstDifference!.message).toMatch(/^the net is not read as the source computes it: .* 0\.23 of its scale from what was recorded/);
+  },
+);

@@ -123,9 +123,10 @@ export function asWhole(given: GivenInputs): GivenInputs {
   return { ...given, batch: given.rows, runs: 1, sample: given.whole };
 }
 
-/** Rows [start, start + batch) of an array whose first axis has so many for each of `count` rows; the last one fills what is lacking. */
+/** Rows [start, start + batch) of an array whose first axis has so many for each of `count` rows; the last one fills what is lacking. A single number stays one. */
 export function batchOf(array: NdArray, start: number, batch: number, count: number): NdArray {
-  const each = (array.shape[0] ?? 1) / count;
+  if (array.shape.length === 0) return array;
+  const each = array.shape[0]! / count;
   const found = rows(array, start * each, Math.min(start + batch, count) * each);
   const lacking = start + batch - count;
   if (lacking <= 0) return found;

@@ -63,6 +63,83 @@ const CASES: Readonly<Record<string, Case>> = {
     values: [0.479, -7.3, 1e9, -1e9, 70],
     declined: 'a Cast to float8_e5m2',
   },
+  'linear attention in two steps, two heads of queries for one of keys, whose state decays and is corrected': {
+    graph: {
+      nodes: [
+        node('LinearAttention', ['x', 'k', 'v', '', 'g', 'b'], ['y'], {
+          q_num_heads: intAttribute(2),
+          kv_num_heads: intAttribute(1),
+          scale: { type: 'float', value: 1 },
+        }),
+      ],
+      tensors: [
+        float32Tensor('k', [1, 2, 2], [1, 2, 0.5, -1], ORIGIN),
+        float32Tensor('v', [1, 2, 1], [3, 5], ORIGIN),
+        float32Tensor('g', [1, 2, 1], [7, Math.log(0.5)], ORIGIN),
+        float32Tensor('b', [1, 2, 1], [0.5, 2], ORIGIN),
+      ],
+      inputs: [['x', [1, 2, 4]]],
+    },
+    opset: 27,
+    // S1 = (1, 2) 1.5 = (1.5, 3); kept by half (0.75, 1.5); recalled 0.375 - 1.5 = -1.125; v = 2 (5 + 1.125) = 12.25; S2 = (6.875, -10.75).
+    values: [1, 0, 0, 1, 2, 1, -1, 0],
+    expected: [1.5, 3, 3, -6.875],
+  },
+  'linear attention that only adds up, for one head of a size that is not said to be scaled': {
+    graph: {
+      nodes: [
+        node('LinearAttention', ['x', 'k', 'v', 's'], ['y'], {
+          q_num_heads: intAttribute(1),
+          kv_num_heads: intAttribute(1),
+          update_rule: text('linear'),
+        }),
+      ],
+      tensors: [
+        float32Tensor('k', [1, 1, 4], [1, 2, 3, 4], ORIGIN),
+        float32Tensor('v', [1, 1, 2], [1, -1], ORIGIN),
+        float32Tensor('s', [1, 1, 4, 2], [1, 0, 0, 0, 0, 0, 0, 8], ORIGIN),
+      ],
+      inputs: [['x', [1, 1, 4]]],
+    },
+    opset: 27,
+    values: [1, 1, 1, 1],
+    expected: [5.5, -1],
+  },
+  'a convolution that looks back at the end of the last call': {
+    graph: {
+      nodes: [node('CausalConvWithState', ['x', 'w', 'b', 'past'], ['y'], { activation: text('silu') })],
+      tensors: [
+        float32Tensor('w', [2, 1, 3], [1, 2, 3, 0, 0, 1], ORIGIN),
+        float32Tensor('b', [2], [0.5, 0], ORIGIN),
+        float32Tensor('past', [1, 2, 2], [1, -1, 9, 9], ORIGIN),
+      ],
+      inputs: [['x', [1, 2, 2]]],
+    },
+    opset: 27,
+    values: [1, 2, -3, 4],
+    // 1 - 2 + 3 + 0.5 = 2.5 and -1 + 2 + 6 + 0.5 = 7.5; each times its sigmoid.
+    expected: [2.5 / (1 + Math.exp(-2.5)), 7.5 / (1 + Math.exp(-7.5)), -3 / (1 + Math.exp(3)), 4 / (1 + Math.exp(-4))],
+  },
+  'a convolution that looks back at zeros': {
+    graph: {
+      nodes: [node('CausalConvWithState', ['x', 'w'], ['y'])],
+      tensors: [float32Tensor('w', [1, 1, 3], [1, 2, 3], ORIGIN)],
+      inputs: [['x', [1, 1, 4]]],
+    },
+    opset: 27,
+    values: [1, 0, 0, -1],
+    expected: [3, 2, 1, -3],
+  },
+  'a store of keys written around its end, from another place for each of the batch': {
+    graph: {
+      nodes: [node('TensorScatter', ['past', 'x', 'at'], ['y'], { mode: text('circular'), axis: intAttribute(1) })],
+      tensors: [float32Tensor('past', [2, 3, 1], [1, 2, 3, 4, 5, 6], ORIGIN), int64('at', [2, 1])],
+      inputs: [['x', [2, 2, 1]]],
+    },
+    opset: 24,
+    values: [10, 20, 30, 40],
+    expected: [20, 2, 10, 4, 30, 40],
+  },
   'a running product': {
     graph: { nodes: [node('CumProd', ['x', 'axis'], ['y'])], tensors: [int64('axis', [1], [])], inputs: [['x', [2, 5]]] },
     opset: 26,

@@ -26,6 +26,12 @@ describe('given arrays', () => {
     expect(await fed(netOf('page:0', 'session:0'), { 'page:0': 1, page: 9, session: 9, 'session:0': 2 })).toEqual([1, 2]);
   });
 
+  it('of a single number stay one', async () => {
+    const map: LayerMap = { ...emptyMap, inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: [], layout: 'other' }] };
+    const given = await recordedInputs(new Map([['input', float32Tensor('input', [], [3], { file: 'f.npz' })]]), map);
+    expect(given.sample(0)).toEqual([{ shape: [], data: new Float32Array([3]) }]);
+  });
+
   it('are not taken for another output of the same node', async () => {
     await expect(fed(netOf('page:1', 'session:0'), { page: 1, session: 2 })).rejects.toMatchObject({
       kind: 'usage',

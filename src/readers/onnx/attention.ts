@@ -111,13 +111,13 @@ export function attention(node: Node, t: Translator, hasFiniteMask = false): Ret
 }
 
 type Steps = (op: string, inputs: Inputs, attributes: Attributes, name: string) => Value;
-const stepsOf =
+export const stepsOf =
   (node: Node, t: Translator): Steps =>
   (op, inputs, attributes, name) =>
     t.add(node, op, inputs, attributes, name);
 
 /** A layer of several, under the name of an output of the node where it is one. */
-function step(node: Node, t: Translator, op: string, inputs: Inputs, attributes: Attributes, name: string, output: string | undefined): Value {
+export function step(node: Node, t: Translator, op: string, inputs: Inputs, attributes: Attributes, name: string, output: string | undefined): Value {
   if (!output) return t.add(node, op, inputs, attributes, name);
   return t.build.node(op, inputs, attributes, { name: `${t.scope.prefix}${node.title}/${name}`, outputs: [t.outputName(output)] })[0]!;
 }

@@ -27,6 +27,7 @@ import { cumProd } from './running-product.js';
 import { Scope } from './scope.js';
 import { SEQUENCES } from './sequences.js';
 import type { Node, Rule, Translator } from './translator.js';
+import { WITH_STATE } from './with-state.js';
 
 const number = (node: Node, name: string, usual: number): number => {
   const value = node.attributes.get(name);
@@ -451,4 +452,5 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ...MICROSOFT,
   ...FEW_BITS,
   ...FUSED_ATTENTION,
+  ...WITH_STATE,
 };

@@ -160,6 +160,27 @@ export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor
   };
 }
 
+/** What a source shows for these inputs, at hand, so that it may be closed; each value is given once. */
+export async function heldLayers(source: LayerSource, samples: readonly Feeds[]): Promise<LayerSource> {
+  const held: Map<Layer, NdArray>[] = [];
+  for (const [sample, feeds] of samples.entries()) {
+    const values = new Map<Layer, NdArray>();
+    await source.visit(feeds, sample, [...source.layers], async (layer, value) => void values.set(layer, value));
+    held.push(values);
+  }
+  return {
+    name: source.name,
+    layers: source.layers,
+    async visit(_feeds, sample, layers, see) {
+      const values = held[sample]!;
+      for (const layer of layers) {
+        await see(layer, values.get(layer)!);
+        values.delete(layer);
+      }
+    },
+  };
+}
+
 /** Our evaluator: every layer, in float64, each seen as it is made. */
 export function referenceLayers(map: LayerMap, onProgress?: (done: number, total: number) => void): LayerSource {
   return {

@@ -4,10 +4,20 @@ import { isModelError } from '../errors.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile, Port } from '../model/layer-map.js';
 import { isChannelsLast } from '../model/ports.js';
-import { isLarge } from './effort.js';
-import type { EngineModel, Session } from './engine.js';
-import { selectEngine, witnessEngines } from './engines/index.js';
-import { byValue, type LayerSource, mapShapes, originalNames, recordedLayers, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
+import { isApart, isHeavy, isLarge, valuesMade } from './effort.js';
+import type { EngineModel } from './engine.js';
+import { apart, selectEngine, witnessEngines } from './engines/index.js';
+import {
+  byValue,
+  heldLayers,
+  type LayerSource,
+  mapShapes,
+  originalNames,
+  recordedLayers,
+  referenceLayers,
+  sessionLayers,
+  writtenNames,
+} from './layer-source.js';
 import { type ComparedLayers, compareLayers, type LayersToCompare } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { originalFeed } from './original.js';
@@ -17,6 +27,8 @@ import { isWrittenFrom, type WrittenModel } from './written/written.js';
 
 /** Engines whose interface gives one value at a time. */
 const RERUNS: ReadonlySet<string> = new Set(['opencv']);
+/** Values of layers, as float32, that are held so that only one of two heavy runtimes is: VGG16 makes 120 MB of one picture, ResNet-152 some 260. */
+const MOST_HELD_BYTES = 2 ** 28 + 2 ** 26;
 
 export interface LayersToVerify {
   readonly source: EngineModel;
@@ -36,10 +48,12 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
   const notes: string[] = [];
   const { map } = toVerify;
   let hidden = 0;
-  const compared = await withLayers(toVerify, options, notes, (sides) => {
+  const { feeds } = toVerify;
+  const compare = (sides: LayerSides) => {
     hidden = map.layers.filter((layer) => !sides.actual.layers.has(layer)).length;
-    return compareLayers({ ...sides, feeds: toVerify.feeds });
-  });
+    return compareLayers({ ...sides, feeds });
+  };
+  const compared = await withLayers(toVerify, options, notes, compare, feeds);
   if (compared.layers.length === 0) notes.push('no layer could be compared: the runtime shows none of them by name');
   else if (hidden > 0) notes.push(`${hidden} of ${map.layers.length} layers are not kept apart by the file, and were compared with the next one that is`);
   return { ...compared, notes: [...notes, ...compared.notes] };
@@ -48,15 +62,22 @@ export async function verifyLayers(toVerify: LayersToVerify, options: VerifyOpti
 /** Both sides as they show what their layers make, for as long as `work` takes. */
 export type LayerSides = Omit<LayersToCompare, 'feeds'>;
 
-/** @throws ModelError 'engine' when the file's runtime does not show values inside it */
+/**
+ * @param once what the sides are asked for, each once, where that is known: of a net whose weights take much memory the witness then gives its
+ *   values first, and ends before the written file is opened
+ * @throws ModelError 'engine' when the file's runtime does not show values inside it
+ */
 export async function withLayers<T>(
   toVerify: Omit<LayersToVerify, 'feeds'>,
   options: VerifyOptions,
   notes: string[],
   work: (sides: LayerSides) => Promise<T>,
+  once: readonly Feeds[] | null = null,
 ): Promise<T> {
   const { map, target, written, widened, tolerances } = toVerify;
   const { engine, availability } = await selectEngine(target.format, options);
+  const isHeld = once !== null && isHeavy(map) && 4 * once.length * valuesMade(map) <= MOST_HELD_BYTES;
+  const early = isHeld && !widened ? await openRuntime(toVerify, options, notes, once) : null;
   // Who runs the file is told where its outputs are compared.
   const { session, used } = await openOrReread(engine, availability, { ...target, layers: true }, options, []);
   try {
@@ -71,14 +92,14 @@ export async function withLayers<T>(
     const { orderOf } = used.isOwn ? {} : written;
     const actual = sessionLayers({ name: used.name, shapes, session, feed: async (fed) => feed(fed), names, channelsLast, orderOf });
     const reference = referenceOf(map, widened, options);
-    const witness = widened ? null : await openRuntime(toVerify, notes);
+    const witness = widened || isHeld ? early : await openRuntime(toVerify, options, notes);
     try {
       const recorded = options.golden && !widened ? recordedLayers(map, options.golden, toVerify.edited?.original) : null;
       const expected = [recorded, witness?.source, reference].filter((source) => source != null);
       const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
       return await work({ map, expected, actual, toleranceFor: (name, layer) => tolerances.layer(name, layer), missing, first: options.first });
     } finally {
-      await witness?.session.close();
+      await witness?.close();
     }
   } finally {
     await session.close();
@@ -104,12 +125,25 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
   };
 }
 
-/** Another runtime on the original file; null where there is none or it cannot show layers. */
+interface RuntimeLayers {
+  readonly source: LayerSource;
+  close(): Promise<void>;
+}
+
+/**
+ * Another runtime on the original file; null where there is none or it cannot show layers.
+ *
+ * @param held what it is asked for at once, so that it is at rest afterwards
+ */
 async function openRuntime(
   { source, model, map, edited }: Omit<LayersToVerify, 'feeds'>,
+  { host: given, onProgress }: VerifyOptions,
   notes: string[],
-): Promise<{ session: Session; source: LayerSource } | null> {
-  for (const engine of witnessEngines(model.format)) {
+  held: readonly Feeds[] | null = null,
+): Promise<RuntimeLayers | null> {
+  const host = source.path !== undefined && isApart(map) ? given : undefined;
+  for (const candidate of witnessEngines(model.format)) {
+    const engine = host ? apart(candidate, host) : candidate;
     if (!(await engine.availability()).available) continue;
     if (RERUNS.has(engine.name) && isLarge(map)) {
       notes.push(`${engine.name} runs the net anew for each layer, which takes minutes on a net of this size; our evaluator shows its layers instead`);
@@ -117,12 +151,17 @@ async function openRuntime(
     }
     try {
       const session = await engine.open({ ...source, layers: true });
-      return await closingOnError(session, () => {
+      return await closingOnError(session, async () => {
         const original = edited?.original ?? map;
         const feed = originalFeed(session, original, edited);
         const names = byValue(originalNames(original, session), map);
         const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
-        return { session, source: sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast }) };
+        const shown = sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast });
+        if (!held) return { source: shown, close: () => session.close() };
+        onProgress?.(`layers of ${engine.name}`, 0, 1);
+        const values = await heldLayers(shown, held);
+        await session.close();
+        return { source: values, close: async () => {} };
       });
     } catch (error) {
       if (!isModelError(error)) throw error;

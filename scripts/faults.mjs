@@ -53,7 +53,7 @@ try {
 }
 process.exit();
 
-async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, faultsOf, scoreFault }) {
+async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, faultsOf, findFault, scoreOf }) {
   const until = performance.now() + Number(values.minutes) * 60_000;
   const own = FAMILIES.map((make) => make()).map((map) => ({ name: map.name, table: 'catalogue', open: () => subjectOf(map) }));
   const others = foreignNets(values.nets).map((net) => ({ name: net.name, table: 'foreign faults', open: () => foreignSubject(net) }));
@@ -65,24 +65,24 @@ async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, fault
       console.log(`${net.name}: not converted: ${error.message.split('\n')[0]}`);
     });
     if (!subject) continue;
-    const scores = kept(net.name);
+    const found = kept(net.name);
     try {
       const wanted = faultsOf(subject).filter(({ kind }, i) => kind.includes(values.kinds) && i % Number(values.every) === 0);
-      const isKept = ({ kind, layer }) => scores.some(({ fault }) => fault.kind === kind && fault.layer === layer);
+      const keptOf = ({ kind, layer }) => found.find(({ fault }) => fault.kind === kind && fault.layer === layer)?.found;
       for (const fault of wanted) {
-        if (isKept(fault) || performance.now() > until) continue;
-        const { verdict, seen, placed, named, said } = await scoreFault(subject, fault);
-        scores.push({ fault: { kind: fault.kind, layer: fault.layer }, verdict, seen, placed, named, said });
-        keep(net.name, scores);
+        if (keptOf(fault) || performance.now() > until) continue;
+        found.push({ fault: { kind: fault.kind, layer: fault.layer }, found: await findFault(subject, fault) });
+        keep(net.name, found);
       }
-      const ran = scores.filter(({ verdict }) => verdict !== 'not run');
-      for (const { fault, verdict, said, ...found } of ran) {
-        const lacks = ['seen', 'placed', 'named'].filter((key) => !found[key]);
-        if (lacks.length > 0) console.log(`${net.name}: not ${lacks.join(', not ')}: ${fault.kind} in "${fault.layer}": ${verdict}. ${said}`);
+      // What counts as right is looked up anew: only what was said is kept.
+      const scores = wanted.flatMap((fault) => (keptOf(fault) ? [scoreOf(fault, keptOf(fault))] : []));
+      for (const score of scores) {
+        const lacks = lacking(score);
+        if (lacks) console.log(`${net.name}: ${lacks}: ${score.fault.kind} in "${score.fault.layer}": ${score.found.verdict}. ${score.found.said}`);
       }
-      const left = wanted.filter((fault) => !isKept(fault)).length;
-      console.log(`${row(net.name, ran)}${left > 0 ? ` ${left} faults are left` : ''}`);
-      if (left === 0) done.push({ ...net, counts: countsOf(ran) });
+      const left = wanted.filter((fault) => !keptOf(fault)).length;
+      console.log(`${row(net.name, scores)}${left > 0 ? ` ${left} faults are left` : ''}`);
+      if (left === 0) done.push({ ...net, counts: countsOf(scores) });
     } finally {
       await subject.close?.();
     }
@@ -94,18 +94,30 @@ function fileOf(name) {
   return join(values.save, `${name.replaceAll(/\W+/g, '-')}.json`);
 }
 
-function keep(name, scores) {
+function keep(name, found) {
   if (!values.save) return;
   mkdirSync(values.save, { recursive: true });
-  writeFileSync(fileOf(name), JSON.stringify({ name, scores }, null, 1));
+  writeFileSync(fileOf(name), JSON.stringify({ name, found }, null, 1));
 }
 
 function kept(name) {
-  return values.save && existsSync(fileOf(name)) ? JSON.parse(readFileSync(fileOf(name), 'utf8')).scores : [];
+  return values.save && existsSync(fileOf(name)) ? JSON.parse(readFileSync(fileOf(name), 'utf8')).found : [];
 }
 
+function lacking({ outcome, placed, named, among }) {
+  if (outcome !== 'seen') return { unseen: 'NOT SEEN', refused: 'refused', same: '' }[outcome];
+  return [placed ? '' : 'not placed', named ? '' : among ? 'named among equals' : 'not named'].filter(Boolean).join(', ');
+}
+
+/** Faults that change what the file gives, those of them that end in an error, and of the others which are seen, placed, named first, and named among equals. */
 function countsOf(scores) {
-  return [scores.length, ...['seen', 'placed', 'named'].map((key) => scores.filter((score) => score[key]).length)];
+  const count = (is) => scores.filter(is).length;
+  return [
+    count(({ outcome }) => outcome !== 'same'),
+    count(({ outcome }) => outcome === 'refused'),
+    count(({ outcome }) => outcome === 'seen'),
+    ...['placed', 'named', 'among'].map((key) => count((score) => score[key])),
+  ];
 }
 
 function row(name, scores) {
@@ -120,14 +132,14 @@ function writeTables(done) {
     const block = new RegExp(`(<!-- ${table}:[^>]*-->\\n)([\\s\\S]*?)(<!-- end -->)`);
     text = text.replace(block, (_, start, before, end) => {
       const rows = new Map();
-      for (const [, name, ...counts] of before.matchAll(/^\| ([^*|]+?) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$/gm)) rows.set(name, counts.map(Number));
+      for (const [, name, ...counts] of before.matchAll(/^\| ([^*|]+?)((?: \| \d+){6}) \|$/gm)) rows.set(name, counts[0].split(' | ').slice(1).map(Number));
       for (const { name, counts } of done.filter((each) => each.table === table)) {
         // The table may say more of a net than its name.
         rows.set([...rows.keys()].find((known) => known === name || known.startsWith(`${name} (`)) ?? name, counts);
       }
-      const sums = [0, 1, 2, 3].map((i) => `**${[...rows.values()].reduce((sum, counts) => sum + counts[i], 0)}**`);
+      const sums = [0, 1, 2, 3, 4, 5].map((i) => `**${[...rows.values()].reduce((sum, counts) => sum + counts[i], 0)}**`);
       const lines = [...[...rows].map(([name, counts]) => [name, ...counts]), [`**${rows.size} nets**`, ...sums]].map((cells) => `| ${cells.join(' | ')} |`);
-      return `${start}| net | faults | seen | placed | named |\n|---|---|---|---|---|\n${lines.join('\n')}\n${end}`;
+      return `${start}| net | faults | errors | seen | placed | named | or among equals |\n|---|---|---|---|---|---|---|\n${lines.join('\n')}\n${end}`;
     });
   }
   writeFileSync(page, text);

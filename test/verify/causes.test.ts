@@ -173,7 +173,7 @@ describe('the cause of a mismatch', () => {
     'is what is done to the input: %s',
     async (kind) => {
       const fault = faultsFor(map).find((each) => each.kind === kind)!;
-      expect(await scoreFault(subject, fault)).toMatchObject({ verdict: 'mismatch', seen: true, placed: true, named: true });
+      expect(await scoreFault(subject, fault)).toMatchObject({ outcome: 'seen', placed: true, named: true });
     },
   );
 
@@ -182,7 +182,7 @@ describe('the cause of a mismatch', () => {
     const fault = faultsFor(transformer).find(({ kind }) => kind === 'softmax doubled')!;
     const score = await scoreFault(await subjectOf(transformer), fault);
     expect(score).toMatchObject({ placed: true, named: true });
-    expect(score.said).toContain('(in "attention")');
+    expect(score.found.said).toContain('(in "attention")');
   });
 
   it('is two, where both explain it', async () => {

@@ -7,7 +7,10 @@ import { isModelError } from '../../../src/errors.js';
 import type { LayerMap, ModelFile } from '../../../src/model/layer-map.js';
 import { nodeFileSet } from '../../../src/node/index.js';
 import type { EngineModel } from '../../../src/verify/engine.js';
+import { ortCpu } from '../../../src/verify/engines/ort-cpu.js';
+import { freeSizeFor, generateSample, RANGES } from '../../../src/verify/inputs.js';
 import type { Report } from '../../../src/verify/report.js';
+import { adaptPorts } from '../../../src/verify/side.js';
 import { verifyConversion } from '../../../src/verify/verify.js';
 import { onnx as onnxWriter } from '../../../src/writers/onnx/index.js';
 import { corpusCases } from '../../corpus.js';
@@ -23,15 +26,34 @@ export interface Subject {
   readonly bytes: Uint8Array;
 }
 
-export interface Score {
-  readonly fault: AnyFault;
-  /** What the verdict was: 'not run' where the runtime or the verification refused the file, so that there is nothing to see. */
-  readonly verdict: Report['verdict'] | 'not run';
-  readonly seen: boolean;
-  readonly placed: boolean;
-  readonly named: boolean;
+/** What verifying a file with a fault came to, as it was said. */
+export interface Found {
+  /** 'refused' where the runtime or the verification ended in an error; 'unchanged' where the fault left the file as it was. */
+  readonly verdict: Report['verdict'] | 'refused' | 'unchanged';
+  /** The layer that is called the first that differs. */
+  readonly first: string | null;
+  /** The layer that was looked at. */
+  readonly layer: string | null;
+  /** What explains it, the first one first. */
+  readonly explainedBy: readonly { readonly kind: string; readonly layer: string }[];
+  /** Whether a match is one, bit for bit, on inputs of all ranges. */
+  readonly isSame: boolean;
   /** What was said of it. */
   readonly said: string;
+}
+
+/**
+ * How good that was. Strictly: a fault is placed where the first layer that is blamed is the one that it is in, and named where the first explanation is the
+ * fault, in that layer. `among`: where one of the explanations that are told as equal is.
+ */
+export interface Score {
+  readonly fault: Pick<AnyFault, 'kind' | 'layer'>;
+  readonly found: Found;
+  /** 'same': nothing changed, in the file or in what it gives; 'refused': an error, so that nothing is placed. */
+  readonly outcome: 'seen' | 'unseen' | 'refused' | 'same';
+  readonly placed: boolean;
+  readonly named: boolean;
+  readonly among: boolean;
 }
 
 /** Has every operator of the families. */
@@ -68,25 +90,65 @@ export async function verifyEdited({ map, model, source, bytes }: Subject, edit:
 }
 
 export async function scoreFault(subject: Subject, fault: AnyFault): Promise<Score> {
-  const notRun = (said: string): Score => ({ fault, verdict: 'not run', seen: false, placed: false, named: false, said });
+  return scoreOf(fault, await findFault(subject, fault));
+}
+
+export async function findFault(subject: Subject, fault: AnyFault): Promise<Found> {
+  const nothing = { first: null, layer: null, explainedBy: [], isSame: false };
   try {
     const [before, after] = [editOnnx(subject.bytes, () => {}), editOnnx(subject.bytes, fault.edit)];
-    if (Buffer.compare(before, after) === 0) return notRun('it changes nothing');
+    if (Buffer.compare(before, after) === 0) return { ...nothing, verdict: 'unchanged', said: 'it changes nothing' };
     const report = await verifyEdited(subject, fault.edit);
     const { verdict, cause, firstDifference } = report;
-    const layers = [firstDifference?.layer, cause?.layer, ...(cause?.explainedBy.map(({ layer }) => layer) ?? [])];
+    const known = new Set(subject.map.layers.map(({ name }) => name));
     return {
-      fault,
       verdict,
-      seen: verdict !== 'match',
-      placed: layers.includes(fault.layer),
-      named: cause?.explainedBy.some(({ kind }) => fault.causes.includes(kind)) === true,
+      first: firstDifference?.layer ?? null,
+      layer: cause?.layer ?? null,
+      // What is done to an output is called by the output's name, and in the layer that makes it.
+      explainedBy: (cause?.explainedBy ?? []).map(({ kind, layer }) => ({ kind, layer: known.has(layer) ? layer : cause!.layer })),
+      isSame: verdict === 'match' && (await giveTheSame(subject.map, before, after)),
       said: cause?.message ?? report.notes.find((note) => note.includes('kind of mistake')) ?? firstDifference?.message ?? '',
     };
   } catch (error) {
     if (!isModelError(error)) throw error;
-    return notRun(error.message);
+    return { ...nothing, verdict: 'refused', said: error.message };
   }
+}
+
+export function scoreOf({ kind, layer, causes }: Omit<AnyFault, 'edit'>, found: Found): Score {
+  const { verdict, explainedBy } = found;
+  const outcome = verdict === 'unchanged' || found.isSame ? 'same' : verdict === 'refused' ? 'refused' : verdict === 'match' ? 'unseen' : 'seen';
+  const [first] = explainedBy;
+  const isIt = (each: (typeof explainedBy)[number]) => each.layer === layer && causes.includes(each.kind);
+  const blamed = first?.layer ?? found.layer ?? found.first;
+  return {
+    fault: { kind, layer },
+    found,
+    outcome,
+    placed: outcome === 'seen' && blamed === layer,
+    named: outcome === 'seen' && first !== undefined && isIt(first),
+    among: outcome === 'seen' && explainedBy.some(isIt),
+  };
+}
+
+/** Whether two files give the same bits for inputs of every range. */
+async function giveTheSame(map: LayerMap, before: Uint8Array, after: Uint8Array): Promise<boolean> {
+  const run = async (bytes: Uint8Array) => {
+    const session = await ortCpu.open({ files: memoryFileSet({ 'net.onnx': bytes }, 'net.onnx') });
+    try {
+      const { feed } = adaptPorts(session, map, (port) => port.layout);
+      const given: string[] = [];
+      for (const [i, range] of Object.values(RANGES).entries()) {
+        const results = await session.run(feed(generateSample(map.inputs, i, 0, { range, layers: map.layers, freeSize: () => freeSizeFor(map) })));
+        given.push([...results.values()].map(({ data }) => Array.from(data as ArrayLike<number>).join()).join(';'));
+      }
+      return given;
+    } finally {
+      await session.close();
+    }
+  };
+  return `${await run(before)}` === `${await run(after)}`;
 }
 
 /** Those that fit the net, but for what the first file makes of its weights: nodes that are not there under the layer's name. */

@@ -34,8 +34,11 @@ const ENVIRONMENT = {
   TF_CPP_MIN_LOG_LEVEL: '2',
 };
 
-/** glibc asks for large pages where much is allocated: VGG16's weights come in 130,000 small ones, each time that a runtime copies them. */
-const LARGE_PAGES = 'glibc.malloc.hugetlb=1';
+/**
+ * glibc asks for large pages where much is allocated: VGG16's weights come in 130,000 small ones, each time that a runtime copies them. What is large is
+ * a mapping of its own, however much was freed before, so that freeing it gives it back.
+ */
+const ALLOCATION = 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576';
 
 /** Its processes start when an engine is asked for, and end when it is closed, or disposed of. */
 export function engineHost(options: EngineHostOptions = {}): EngineHost & AsyncDisposable {
@@ -114,7 +117,7 @@ class EngineProcess {
       execArgv: [],
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, ...ENVIRONMENT, GLIBC_TUNABLES: [process.env.GLIBC_TUNABLES, LARGE_PAGES].filter(Boolean).join(':'), ...env },
+      env: { ...process.env, ...ENVIRONMENT, GLIBC_TUNABLES: [process.env.GLIBC_TUNABLES, ALLOCATION].filter(Boolean).join(':'), ...env },
     });
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {

@@ -26,7 +26,7 @@ export interface LayerSource {
 }
 
 /** Bytes of float32 that one run may bring out. */
-const BATCH_BYTES = 2 ** 25;
+const BATCH_BYTES = 2 ** 24;
 /** What a value of unknown shape is taken for. */
 const UNKNOWN_BYTES = 2 ** 22;
 

@@ -164,7 +164,11 @@ async function fetchAll(
     const tensors = Array.isArray(made) ? made : [made];
     for (const tensor of tensors) held.add(tensor);
     const results = new Map<string, NdArray>();
-    for (const [i, tensor] of tensors.entries()) results.set(names[i]!, { shape: tensor.shape, data: Float32Array.from(await tensor.data()) });
+    for (const [i, tensor] of tensors.entries()) {
+      const data = await tensor.data();
+      // What it gives is a copy, or its own array, to which it does nothing any more.
+      results.set(names[i]!, { shape: tensor.shape, data: data instanceof Float32Array ? data : Float32Array.from(data) });
+    }
     return results;
   } finally {
     for (const tensor of held) if (!kept.has(tensor)) tensor.dispose();

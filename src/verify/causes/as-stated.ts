@@ -132,7 +132,7 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
       if (stated?.op !== layer.op) return [];
       const changed = Object.keys({ ...layer.attributes, ...stated.attributes }).filter((name) => differs(layer.attributes[name], stated.attributes[name]));
       const causeOf = (names: readonly string[]): Cause => ({
-        kind: KINDS[names[0]!] ?? names[0]!.replaceAll('_', '-'),
+        kind: kindOf(names),
         what: names.map((name) => `${name} ${shown(stated.attributes[name])} for ${shown(layer.attributes[name])}`).join(' and '),
         layer: withAttributes(layer, Object.fromEntries(names.map((name) => [name, stated.attributes[name]!]))),
       });
@@ -180,6 +180,12 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
       ];
     },
   };
+}
+
+/** Of several settings the one that another goes with: padding grows with a dilation. */
+function kindOf(names: readonly string[]): string {
+  const telling = names.find((name) => name !== 'pads') ?? names[0]!;
+  return KINDS[telling] ?? telling.replaceAll('_', '-');
 }
 
 /** What stands alone; a padding of zeros and the convolution behind it are one that pads itself. */

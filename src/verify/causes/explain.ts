@@ -124,7 +124,7 @@ async function explainValues(
   const seen: string[] = [];
   let isOut = false;
   const report = await subject.withLayers({ widened, tolerances }, seen, async (sides) => {
-    const chosen = samples.slice(0, SAMPLES);
+    const chosen = tellingApart(samples);
     const net = widened ?? map;
     const stated = await readStated(subject.target, net, subject.written?.partners);
     const place: Place = { sides, net, map, types, written: subject.written, stated, allowance, onPlaced };
@@ -148,6 +148,20 @@ async function explainValues(
   if (isOut) notes.push('which layer differs first was not found with as much work as there is for it: --layers does it all');
   else if (!report) notes.push('what kind of mistake it is could not be told: no layer that both sides show differs on the inputs that were looked at');
   return report;
+}
+
+/** The first, and of the others the one with the largest numbers before the rest: it tells a bound from none. */
+function tellingApart([first, ...more]: readonly RunSample[]): RunSample[] {
+  const sizeOf = ({ feeds }: RunSample) => feeds.reduce((most, { data }) => Math.max(most, largest(data)), 0);
+  const sizes = new Map(more.map((sample) => [sample, sizeOf(sample)]));
+  const [widest] = more.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!);
+  return [...new Set([first!, ...(widest ? [widest] : []), ...more])].slice(0, SAMPLES);
+}
+
+function largest(data: NdArray['data']): number {
+  let most = 0;
+  for (const value of data) most = Math.max(most, Math.abs(Number(value)) || 0);
+  return most;
 }
 
 interface Place {
@@ -294,15 +308,28 @@ function tell(
 function othersFor({ layers }: LayerMap, layer: Layer, types: ReadonlyMap<string, ValueType>): Layer[] {
   const shapes = new Set(layer.inputs.map((value) => `${types.get(value)?.shape ?? ''}`));
   const at = layers.indexOf(layer);
+  const behind = layersBehind(layers, layer);
   const distance = (other: Layer) => Math.abs(layers.indexOf(other) - at);
   return layers
     .filter((other) => {
       const shape = types.get(other.outputs[0]!)?.shape;
       const count = elementCount((shape ?? []).map((size) => (typeof size === 'number' ? size : 1)));
-      return other !== layer && shape && count <= OTHERS.elements && shapes.has(`${shape}`) && !layer.inputs.includes(other.outputs[0]!);
+      return !behind.has(other) && shape && count <= OTHERS.elements && shapes.has(`${shape}`) && !layer.inputs.includes(other.outputs[0]!);
     })
     .sort((a, b) => distance(a) - distance(b))
     .slice(0, OTHERS.layers);
+}
+
+/** The layer, and all that depend on what it makes. */
+function layersBehind(layers: readonly Layer[], layer: Layer): ReadonlySet<Layer> {
+  const behind = new Set([layer]);
+  const made = new Set(layer.outputs);
+  for (const other of layers.slice(layers.indexOf(layer) + 1)) {
+    if (!valuesRead(other).some((value) => made.has(value))) continue;
+    behind.add(other);
+    for (const value of other.outputs) made.add(value);
+  }
+  return behind;
 }
 
 async function valuesOf(source: LayerSource, feeds: Feeds, layers: readonly Layer[]): Promise<Map<Layer, NdArray>> {

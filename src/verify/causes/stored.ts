@@ -107,8 +107,12 @@ async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
   const [own, found] = [await readOperand(cut(source, rows)), await readOperand(isSameShape ? cut(wide, rows) : wide)];
   const scale = scaleOf(own);
   const before = errorOf(own, found, scale);
-  return { source, stored, found, scale, before, allowed: allowedFor(stored, scale), rows: isSameShape ? rows : null };
+  // What is far larger than it should be is rounded by its own size.
+  const larger = Math.max(1, finiteOr(scaleOf(found) / scale, 1));
+  return { source, stored, found, scale, before, allowed: allowedFor(stored, scale) * larger, rows: isSameShape ? rows : null };
 }
+
+const finiteOr = (value: number, other: number) => (Number.isFinite(value) ? value : other);
 
 function allowedFor({ tensor, quantisation }: WrittenWeight, scale: number): number {
   if (!quantisation) return ROUNDING[tensor.dtype] ?? SAME;

@@ -93,7 +93,8 @@ export async function tryCauses(samples: readonly { readonly segment: Segment; r
   }
   if (best.length === 0) {
     const fitted = await fitInput(samples, limits.allowed);
-    if (fitted) return { error: before, isFitted: false, explained: [fitted], tried: tried + 1, isCut, channels };
+    // The layer's own weights, as they are stored, may be what is scaled.
+    if (fitted) return { error: before, isFitted: true, explained: [fitted], tried: tried + 1, isCut, channels };
     const whole = await statedWhole(segment, known, target, base, limits);
     for (const fit of fits) {
       tried++;

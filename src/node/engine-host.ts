@@ -86,6 +86,7 @@ async function openSession(child: EngineProcess, engine: Engine, model: EngineMo
   return {
     ...ports,
     run: (feeds, wanted) => child.ask({ what: 'run', session, feeds, wanted }),
+    runAside: (feeds, wanted, folder) => child.ask({ what: 'run aside', session, feeds, wanted, folder }),
     // A process that has ended has nothing left to release.
     close: async () => {
       if (child.ended === undefined) await child.ask({ what: 'close', session });

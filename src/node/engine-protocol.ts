@@ -3,12 +3,19 @@
  * they are. Every request has a number, which its answer repeats.
  */
 import type { ErrorPlace, ModelErrorKind } from '../errors.js';
-import type { Availability, NdArray, SessionPort } from '../verify/engine.js';
+import type { Availability, NdArray, SessionPort, ShelvedArray } from '../verify/engine.js';
 
 export type Request =
   | { readonly what: 'availability'; readonly engine: string }
   | { readonly what: 'open'; readonly engine: string; readonly path: string; readonly prototxt?: string; readonly layers?: boolean | readonly string[] }
   | { readonly what: 'run'; readonly session: number; readonly feeds: ReadonlyMap<string, NdArray>; readonly wanted?: readonly string[] }
+  | {
+      readonly what: 'run aside';
+      readonly session: number;
+      readonly feeds: ReadonlyMap<string, NdArray>;
+      readonly wanted: readonly string[];
+      readonly folder: string;
+    }
   | { readonly what: 'close'; readonly session: number };
 
 /** What each request is answered with. */
@@ -22,6 +29,7 @@ export interface Answers {
     readonly pieces?: number;
   };
   run: Map<string, NdArray>;
+  'run aside': Map<string, ShelvedArray>;
   close: null;
 }
 

@@ -1,20 +1,13 @@
 /** The inner side of an engine's process: runs engines for the program that started it, one request after the other. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { closingOnError } from '../bytes/closing.js';
+import { collectGarbage } from '../bytes/garbage.js';
 import { isModelError, ModelError } from '../errors.js';
-import type { Engine, Session } from '../verify/engine.js';
+import type { Engine, NdArray, Session, ShelvedArray } from '../verify/engine.js';
 import type { Answer, Answers, Numbered, Request } from './engine-protocol.js';
 import { nodeFileSet } from './file-set.js';
-
-/** Bytes outside of V8's heap from which on what nobody holds any more is given back at once: V8 sees little of them, and lets hundreds of megabytes wait. */
-const MOST_WAITING = 2 ** 26;
-
-function collectGarbage(): void {
-  if (process.memoryUsage().arrayBuffers < MOST_WAITING) return;
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-}
 
 /** Answers requests until the other side goes away, and then ends the process: whatever a driver still does is of no use to anyone. */
 export function serveEngines(engines: readonly Engine[]): void {
@@ -40,6 +33,7 @@ export function serveEngines(engines: readonly Engine[]): void {
     const held = sessions.get(request.session);
     if (!held) throw new ModelError('engine', 'the session is closed');
     if (request.what === 'run') return held.session.run(request.feeds, request.wanted);
+    if (request.what === 'run aside') return shelved(await held.session.run(request.feeds, request.wanted), request.folder);
     sessions.delete(request.session);
     try {
       await held.session.close();
@@ -64,4 +58,14 @@ export function serveEngines(engines: readonly Engine[]): void {
     });
   });
   process.on('disconnect', () => process.exit(0));
+}
+
+async function shelved(values: ReadonlyMap<string, NdArray>, folder: string): Promise<Map<string, ShelvedArray>> {
+  const put = new Map<string, ShelvedArray>();
+  for (const [name, { shape, data }] of values) {
+    const path = join(folder, randomUUID());
+    await writeFile(path, data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number));
+    put.set(name, { shape, path });
+  }
+  return put;
 }

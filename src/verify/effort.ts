@@ -13,6 +13,9 @@ const SAMPLES = { small: 10, large: 4, huge: 2 } as const;
 /** Bytes of weights from which runtimes of both sides are not held in memory at once where one will do. */
 const HEAVY_BYTES = 2 ** 27;
 
+/** Values of layers, as float32, that are held so that only one of two heavy runtimes is: VGG16 makes 120 MB of one picture, ResNet-152 some 260. */
+const MOST_HELD_BYTES = 2 ** 28 + 2 ** 26;
+
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;
 /** Operators that repeat the graph inside of them, where they are kept as they came. */
@@ -87,6 +90,11 @@ export function effortFor(isLargeNet: boolean, isHugeNet = false): Effort {
 export function isHeavy({ layers }: LayerMap): boolean {
   const bytes = layers.flatMap(({ weights }) => Object.values(weights)).reduce((sum, { dtype, shape }) => sum + DTYPE_BYTES[dtype] * elementCount(shape), 0);
   return bytes > HEAVY_BYTES;
+}
+
+/** Whether what its layers make of so many samples is held, for its runtimes are too much to be held beside each other. */
+export function mayHold(map: LayerMap, samples: number): boolean {
+  return isHeavy(map) && 4 * samples * valuesMade(map) <= MOST_HELD_BYTES;
 }
 
 /**

@@ -31,7 +31,15 @@ export interface Session {
    * @throws ModelError 'engine' when the runtime fails or has no value of that name
    */
   run(feeds: ReadonlyMap<string, NdArray>, wanted?: readonly string[]): Promise<Map<string, NdArray>>;
+  /** The same with the values left in files of a folder, where the session is another process's: a message is held several times over on its way. */
+  runAside?(feeds: ReadonlyMap<string, NdArray>, wanted: readonly string[], folder: string): Promise<Map<string, ShelvedArray>>;
   close(): Promise<void>;
+}
+
+/** An array as float32 in a file. */
+export interface ShelvedArray {
+  readonly shape: readonly number[];
+  readonly path: string;
 }
 
 /** A GPU as its driver names it. */

@@ -5,7 +5,7 @@ import { inferShapes } from '../model/ops/index.js';
 import { isChannelsLast, portValueShape, toChannelsFirst } from '../model/ports.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { permuteArray, rows, toArray } from './array.js';
-import type { NdArray, Session } from './engine.js';
+import type { NdArray, Session, ShelvedArray } from './engine.js';
 import { FREE_SIZE } from './inputs.js';
 import { runLayers } from './reference/session.js';
 import type { Feeds } from './side.js';
@@ -23,10 +23,12 @@ export interface LayerSource {
    * @param layers some of those it has, in running order
    */
   visit(feeds: Feeds, sample: number, layers: readonly Layer[], see: (layer: Layer, value: NdArray) => Promise<void>): Promise<void>;
+  /** Leaves what all layers make in a folder, and gives what reads it; left out where values are in this process anyway. */
+  visitAside?(feeds: Feeds, folder: string): Promise<Map<Layer, () => Promise<NdArray>>>;
 }
 
 /** Bytes of float32 that one run may bring out. */
-const BATCH_BYTES = 2 ** 24;
+const BATCH_BYTES = 2 ** 25;
 /** What a value of unknown shape is taken for. */
 const UNKNOWN_BYTES = 2 ** 22;
 
@@ -60,6 +62,15 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
         )
       : channelsFirst(value, shapes.get(layer.outputs[0]!), channelsLast);
   };
+  const visitAside: LayerSource['visitAside'] = async (feeds, folder) => {
+    const fed = await feed(feeds);
+    const found = new Map<Layer, () => Promise<NdArray>>();
+    for (const batch of batches([...layers], shapes)) {
+      const values = await session.runAside!(fed, [...new Set(batch.map((layer) => names.get(layer)!))], folder);
+      for (const layer of batch) found.set(layer, async () => turned(layer, await readShelved(values.get(names.get(layer)!)!)));
+    }
+    return found;
+  };
   return {
     name,
     layers,
@@ -70,6 +81,7 @@ export function sessionLayers({ name, shapes, session, feed, names, channelsLast
         for (const layer of batch) await see(layer, turned(layer, values.get(names.get(layer)!)!));
       }
     },
+    ...(session.runAside ? { visitAside } : {}),
   };
 }
 
@@ -160,27 +172,6 @@ export function recordedLayers(map: LayerMap, golden: ReadonlyMap<string, Tensor
   };
 }
 
-/** What a source shows for these inputs, at hand, so that it may be closed; each value is given once. */
-export async function heldLayers(source: LayerSource, samples: readonly Feeds[]): Promise<LayerSource> {
-  const held: Map<Layer, NdArray>[] = [];
-  for (const [sample, feeds] of samples.entries()) {
-    const values = new Map<Layer, NdArray>();
-    await source.visit(feeds, sample, [...source.layers], async (layer, value) => void values.set(layer, value));
-    held.push(values);
-  }
-  return {
-    name: source.name,
-    layers: source.layers,
-    async visit(_feeds, sample, layers, see) {
-      const values = held[sample]!;
-      for (const layer of layers) {
-        await see(layer, values.get(layer)!);
-        values.delete(layer);
-      }
-    },
-  };
-}
-
 /** Our evaluator: every layer, in float64, each seen as it is made. */
 export function referenceLayers(map: LayerMap, onProgress?: (done: number, total: number) => void): LayerSource {
   return {
@@ -195,6 +186,11 @@ export function referenceLayers(map: LayerMap, onProgress?: (done: number, total
       });
     },
   };
+}
+
+async function readShelved({ shape, path }: ShelvedArray): Promise<NdArray> {
+  const bytes = await process.getBuiltinModule('node:fs/promises').readFile(path);
+  return { shape, data: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
 }
 
 function* batches(layers: readonly Layer[], shapes: ReadonlyMap<string, readonly Dim[]>): Generator<Layer[]> {

@@ -3,32 +3,20 @@ import { closingOnError } from '../bytes/closing.js';
 import { isModelError } from '../errors.js';
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile, Port } from '../model/layer-map.js';
-import { isChannelsLast } from '../model/ports.js';
-import { isApart, isHeavy, isLarge, valuesMade } from './effort.js';
+import { isApart, isLarge, mayHold } from './effort.js';
 import type { EngineModel } from './engine.js';
 import { apart, selectEngine, witnessEngines } from './engines/index.js';
-import {
-  byValue,
-  heldLayers,
-  type LayerSource,
-  mapShapes,
-  originalNames,
-  recordedLayers,
-  referenceLayers,
-  sessionLayers,
-  writtenNames,
-} from './layer-source.js';
+import { type HeldLayers, holdLayers } from './held-layers.js';
+import { type LayerSource, mapShapes, recordedLayers, referenceLayers, sessionLayers, writtenNames } from './layer-source.js';
 import { type ComparedLayers, compareLayers, type LayersToCompare } from './layers.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
-import { originalFeed } from './original.js';
+import { originalLayers } from './original.js';
 import { adaptPorts, type Feeds, openOrReread } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import { isWrittenFrom, type WrittenModel } from './written/written.js';
 
 /** Engines whose interface gives one value at a time. */
 const RERUNS: ReadonlySet<string> = new Set(['opencv']);
-/** Values of layers, as float32, that are held so that only one of two heavy runtimes is: VGG16 makes 120 MB of one picture, ResNet-152 some 260. */
-const MOST_HELD_BYTES = 2 ** 28 + 2 ** 26;
 
 export interface LayersToVerify {
   readonly source: EngineModel;
@@ -41,6 +29,8 @@ export interface LayersToVerify {
   /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
   readonly widened: LayerMap | null;
   readonly tolerances: Tolerances;
+  /** What the witness has shown of them already, when it was asked for outputs. */
+  readonly held?: HeldLayers | null;
 }
 
 /** @throws ModelError 'engine' when the file's runtime does not show values inside it */
@@ -76,8 +66,8 @@ export async function withLayers<T>(
 ): Promise<T> {
   const { map, target, written, widened, tolerances } = toVerify;
   const { engine, availability } = await selectEngine(target.format, options);
-  const isHeld = once !== null && isHeavy(map) && 4 * once.length * valuesMade(map) <= MOST_HELD_BYTES;
-  const early = isHeld && !widened ? await openRuntime(toVerify, options, notes, once) : null;
+  const isHeld = once !== null && mayHold(map, once.length);
+  const early = isHeld && !widened ? (asHeld(toVerify.held, once) ?? (await openRuntime(toVerify, options, notes, once))) : null;
   // Who runs the file is told where its outputs are compared.
   const { session, used } = await openOrReread(engine, availability, { ...target, layers: true }, options, []);
   try {
@@ -125,6 +115,16 @@ function referenceOf(map: LayerMap, widened: LayerMap | null, { onProgress }: Ve
   };
 }
 
+/** What was shown before, where it is of these inputs. */
+function asHeld(held: HeldLayers | null | undefined, feeds: readonly Feeds[]): RuntimeLayers | null {
+  const isOfThese = held?.feeds.length === feeds.length && held.feeds.every((each, i) => each === feeds[i]);
+  return held && isOfThese ? closedLater(held) : null;
+}
+
+function closedLater({ source, close }: HeldLayers): RuntimeLayers {
+  return { source, close: async () => close() };
+}
+
 interface RuntimeLayers {
   readonly source: LayerSource;
   close(): Promise<void>;
@@ -152,16 +152,12 @@ async function openRuntime(
     try {
       const session = await engine.open({ ...source, layers: true });
       return await closingOnError(session, async () => {
-        const original = edited?.original ?? map;
-        const feed = originalFeed(session, original, edited);
-        const names = byValue(originalNames(original, session), map);
-        const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
-        const shown = sessionLayers({ name: engine.name, shapes: mapShapes(map), session, feed, names, channelsLast });
+        const shown = originalLayers(engine.name, session, map, edited);
         if (!held) return { source: shown, close: () => session.close() };
         onProgress?.(`layers of ${engine.name}`, 0, 1);
-        const values = await heldLayers(shown, held);
+        const values = await holdLayers(shown, held);
         await session.close();
-        return { source: values, close: async () => {} };
+        return closedLater(values);
       });
     } catch (error) {
       if (!isModelError(error)) throw error;

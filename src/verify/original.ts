@@ -7,7 +7,7 @@ import { permuteArray, toLayout } from './array.js';
 import type { NdArray, Session } from './engine.js';
 import { inBatches } from './feeds.js';
 import { generateSample, RANGES } from './inputs.js';
-import { channelsFirst, mapShapes, originalNames, type SessionLayers } from './layer-source.js';
+import { byValue, channelsFirst, type LayerSource, mapShapes, originalNames, type SessionLayers, sessionLayers } from './layer-source.js';
 import { runLayers } from './reference/session.js';
 import { adaptPorts, type Feeds, type Side } from './side.js';
 
@@ -71,4 +71,13 @@ export function originalFeed(session: Session, original: LayerMap, edited?: Edit
     };
     return feed(original.inputs.map((port, i) => inner[places[i]!] ?? zeros(port)));
   };
+}
+
+/** What the layers of the map make in a session on the original, which was opened with `layers`. */
+export function originalLayers(name: string, session: Session, map: LayerMap, edited?: EditedMap): LayerSource {
+  const original = edited?.original ?? map;
+  const feed = originalFeed(session, original, edited);
+  const names = byValue(originalNames(original, session), map);
+  const channelsLast = map.inputs.some(({ layout }) => isChannelsLast(layout));
+  return sessionLayers({ name, shapes: mapShapes(map), session, feed, names, channelsLast });
 }

@@ -64,7 +64,9 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   const besides = [inner, apart?.trial, stated?.trial].filter((trial) => trial != null);
   const ran = { ...alone, trials: [...alone.trials, ...besides], shown: [...shownBehind, ...alone.shown] };
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
-  const layers = options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances }, notes) : null;
+  const layers =
+    options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances, held: alone.held }, notes) : null;
+  alone.held?.close();
   notes.push(...(layers?.notes ?? []));
   const stored = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
   const weights = await withClaims(withFolded(stored, subject), claims, subject);

@@ -14,6 +14,7 @@ import { isApart, isHeavy } from './effort.js';
 import { selectEngine } from './engines/index.js';
 import { asWhole, type GivenInputs, givenInputs, isCut, recordedInputs, someInputs } from './feeds.js';
 import { tryHalf, tryHalfInside } from './half-trial.js';
+import type { HeldLayers } from './held-layers.js';
 import { withInner } from './inner.js';
 import { freeSizeFor, generateSample, PLAIN, RANGES, type Range, rangesFor } from './inputs.js';
 import { compareInterface, compareRanks } from './interface.js';
@@ -24,7 +25,7 @@ import { compareOutputs, type OutputsComparison } from './outputs.js';
 import type { AgreementReport, CauseReport, CoverageReport, InterfaceDifference, TrialReport } from './report.js';
 import { type AllowedFor, type RunSample, runSamples } from './samples.js';
 import { type Found, searchInputs } from './search.js';
-import { type Actual, type Arrays, openActual, type Side } from './side.js';
+import { type Actual, type Arrays, type Feeds, openActual, type Side } from './side.js';
 import type { Subject } from './subject.js';
 import { measuredTolerances, rtolsOf, type Tolerances, tolerances } from './tolerance.js';
 import { type BatchSample, hasBatch, isBatchFree, type Sides, tryBatch, trySizes, withOneOfEach } from './trials.js';
@@ -59,6 +60,8 @@ export interface Ran {
   readonly trials: readonly TrialReport[];
   readonly coverage: CoverageReport | null;
   readonly narrowing: Narrowing | null;
+  /** What the witness has shown of its layers for the first of `kept`, where it was run ahead. */
+  readonly held: HeldLayers | null;
   readonly tolerances: Tolerances;
   /** How often both sides put the same class first, on given inputs. */
   readonly agreement: AgreementReport | null;
@@ -120,8 +123,13 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       const range = order[sample] ?? order[0] ?? PLAIN;
       return { range, feeds: sample === 0 ? first : (given?.sample(sample) ?? generate(sample, range)) };
     };
+    const lookedAt = (planned: readonly { readonly range: Range; readonly feeds: Feeds }[]) =>
+      planned
+        .filter(({ range }) => MILD.has(range))
+        .slice(0, effort.few)
+        .map(({ feeds }) => feeds);
     // Of a net whose weights take much memory only one side is held at a time.
-    const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options) : null;
+    const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options, lookedAt) : null;
     const expected = ahead ?? witness;
     const isOurs = written !== null && isWrittenFrom(map, written);
     // Beside our own evaluator a second process would be held as well: 160 MB more of VGG16. What only a runtime knows the evaluator does not run.
@@ -296,6 +304,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         kept,
         compared,
         further,
+        held: ahead?.held ?? null,
         agreement: agreement?.report() ?? null,
       };
     } finally {

@@ -2,6 +2,7 @@
 import type { EditedMap } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import type { Effort } from './effort.js';
+import type { HeldLayers } from './held-layers.js';
 import type { LayerSides } from './layer-witness.js';
 import type { ComparedLayers } from './layers.js';
 import type { WrittenTarget } from './options.js';
@@ -45,4 +46,6 @@ export interface LayersRun {
   /** The map with the file's own weights, where they are narrower: the original's layers would differ by the loss. */
   readonly widened: LayerMap | null;
   readonly tolerances: Tolerances;
+  /** What the witness has shown of its layers already, where it was run before the file was opened. */
+  readonly held?: HeldLayers | null;
 }

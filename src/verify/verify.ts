@@ -52,7 +52,8 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
       ...[...model.warnings, ...map.warnings].filter(({ code }) => code === 'assumed').map(({ message }) => message),
     ],
     ...facts,
-    openExpected: (first, notes) => chooseWitness({ source, model, map, edited }, { first, host: options.host, onProgress: options.onProgress }, notes),
+    openExpected: (first, notes) =>
+      chooseWitness({ source, model, map, edited }, { first, host: options.host, layers: options.layers, onProgress: options.onProgress }, notes),
     compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
     withLayers: (run, notes, work) => withLayers({ source, model, map, edited, target, written, ...run }, options, notes, work),
     ...(written.partners ? { withPorts: async (ports) => subjectOf(await openPaired(format, target.files, map, target.wired, ports)) } : {}),

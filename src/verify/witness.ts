@@ -11,11 +11,13 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { elementCount, type Tensor } from '../model/tensor.js';
 import { MIN_ROWS } from './agreement.js';
 import { toArray } from './array.js';
-import { isApart, isHuge, isLarge } from './effort.js';
+import { isApart, isHuge, isLarge, mayHold } from './effort.js';
 import type { EngineHost, EngineModel } from './engine.js';
 import { apart, byReason, type Reason, witnessEngines } from './engines/index.js';
 import { batchOf, type GivenRows, inBatches, pickArrays } from './feeds.js';
-import { feedsBehind, originalRunner } from './original.js';
+import { type HeldLayers, holdLayers } from './held-layers.js';
+import type { LayerSource } from './layer-source.js';
+import { feedsBehind, originalLayers, originalRunner } from './original.js';
 import { referenceSession } from './reference/session.js';
 import type { Witness } from './report.js';
 import { type Arrays, type Feeds, portRunner, remembering, type Side } from './side.js';
@@ -27,6 +29,8 @@ export interface Expected extends Side {
   readonly maxRows?: number;
   /** Gives back the memory that it holds until it is run again. */
   rest(): Promise<void>;
+  /** Shows what layers make, where it was opened for that. */
+  hold?(feeds: readonly Feeds[]): Promise<HeldLayers | null>;
 }
 
 export interface WitnessOptions {
@@ -34,6 +38,8 @@ export interface WitnessOptions {
   readonly first: Feeds;
   /** Where a runtime that holds much memory runs. */
   readonly host?: EngineHost;
+  /** Whether layers will be asked for: of a net of which that is dear to load, they are had from the same session. */
+  readonly layers?: boolean;
   readonly onProgress?: (phase: string, done: number, total: number) => void;
 }
 
@@ -63,9 +69,14 @@ export async function chooseWitness(
       const witness: Witness = { kind: 'runtime', independent: true, detail: own, refused };
       const side = await resting(async () => {
         options.onProgress?.('opening the witness', 0, 1);
-        const session = await engine.open(behind ? { ...source, layers: true } : source);
-        const run = await closingOnError(session, () => (behind ? originalRunner(session, behind) : portRunner(session, map, (port) => port.layout)));
-        return { run: remembering(run), close: () => session.close() };
+        // One that fuses what it is not asked for would give other outputs.
+        const isShowing = options.layers === true && mayHold(map, 1) && !engine.optimises;
+        const session = await engine.open(behind || isShowing ? { ...source, layers: true } : source);
+        return closingOnError(session, () => {
+          const run = behind ? originalRunner(session, behind) : portRunner(session, map, (port) => port.layout);
+          const layers = isShowing ? originalLayers(engine.name, session, map, edited) : null;
+          return { run: remembering(run), layers, close: () => session.close() };
+        });
       }, options.first);
       tellAbsent();
       return { name: engine.name, engine: engine.name, witness, ...side, maxSamples: Number.POSITIVE_INFINITY };
@@ -87,13 +98,13 @@ export async function chooseWitness(
   }
 }
 
-type Opened = Pick<Side, 'run' | 'close'>;
+type Opened = Pick<Side, 'run' | 'close'> & { readonly layers: LayerSource | null };
 
 /**
  * A side that can be closed in between: it is opened again when it is asked for more. A first run tells whether a runtime can, before its
  * answers are relied on.
  */
-async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Opened & Pick<Expected, 'rest'>> {
+async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Pick<Expected, 'run' | 'close' | 'rest' | 'hold'>> {
   let side: Opened | null = await open();
   const rest = async () => {
     const opened = side;
@@ -104,6 +115,7 @@ async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Opene
     side ??= await open();
     return side.run(feeds, sample);
   };
+  const hold: Expected['hold'] = async (feeds) => (side?.layers ? holdLayers(side.layers, feeds) : null);
   try {
     // Its answer is kept, so that nothing is run twice.
     await run(first);
@@ -111,7 +123,7 @@ async function resting(open: () => Promise<Opened>, first: Feeds): Promise<Opene
     await rest();
     throw error;
   }
-  return { run, rest, close: rest };
+  return { run, rest, hold, close: rest };
 }
 
 /**

@@ -1,6 +1,8 @@
 /** Engines in processes of their own: what goes wrong there is an error here, with what was said last. */
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
@@ -108,8 +110,22 @@ test('arrays of every kind travel as they are, and what the process prints does 
   expect(session.intermediates).toEqual(['inner']);
 });
 
+test('values are left in files of a folder, as float32, for whoever reads them later', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aside-'));
+  try {
+    const session = await open('chatter');
+    const found = await session.runAside!(new Map([['x', { shape: [1, 3], data: Float32Array.of(1, -2, 0.5) }]]), ['x'], folder);
+    const { shape, path } = found.get('x')!;
+    expect(shape).toEqual([1, 3]);
+    expect(dirname(path)).toBe(folder);
+    expect((await readFile(path)).equals(Buffer.from(Float32Array.of(1, -2, 0.5).buffer))).toBe(true);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test('the variables that make runtimes exact are set before their libraries load', async () => {
-  expect((await host.availability(engine('chatter'))).detail).toMatch(/^0 .*hugetlb=1$/);
+  expect((await host.availability(engine('chatter'))).detail).toMatch(/^0 .*hugetlb=1:glibc.malloc.mmap_threshold=1048576$/);
   host = engineHost({ entry, env: { WEIGHBRIDGE_TEST_VARIABLE: 'seen' } });
   expect((await host.availability(engine('chatter'))).detail).toBe('seen');
 });
@@ -118,7 +134,7 @@ test('large pages are asked for beside what the user tunes', async () => {
   const before = process.env.GLIBC_TUNABLES;
   process.env.GLIBC_TUNABLES = 'glibc.malloc.check=0';
   try {
-    expect((await host.availability(engine('chatter'))).detail).toBe('0 glibc.malloc.check=0:glibc.malloc.hugetlb=1');
+    expect((await host.availability(engine('chatter'))).detail).toBe('0 glibc.malloc.check=0:glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576');
   } finally {
     if (before === undefined) delete process.env.GLIBC_TUNABLES;
     else process.env.GLIBC_TUNABLES = before;

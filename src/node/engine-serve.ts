@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { closingOnError } from '../bytes/closing.js';
-import { collectGarbage } from '../bytes/garbage.js';
 import { isModelError, ModelError } from '../errors.js';
 import type { Engine, NdArray, Session, ShelvedArray } from '../verify/engine.js';
 import type { Answer, Answers, Numbered, Request } from './engine-protocol.js';
 import { nodeFileSet } from './file-set.js';
+import { collectGarbage } from './garbage.js';
 
 /** Answers requests until the other side goes away, and then ends the process: whatever a driver still does is of no use to anyone. */
 export function serveEngines(engines: readonly Engine[]): void {

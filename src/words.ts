@@ -6,6 +6,11 @@ export function listed(names: Iterable<string>, most = 8): string {
   return `${all.slice(0, most).map(clipped).join(', ')}${all.length > most ? ` and ${all.length - most} more` : ''}`;
 }
 
+/** "1 layer", "2 layers". */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
+
 const LONGEST = 120;
 
 export function clipped(name: string): string {

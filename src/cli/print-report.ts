@@ -1,9 +1,11 @@
 /** A verification report as text. */
+
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
 import { isGood, isJudgedByLoss, lacksWitness, limitSentence, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
+import { counted } from '../words.js';
 import {
   type Column,
   colour,
@@ -33,7 +35,7 @@ export function printReport(say: (text: string) => void, report: Report, verbose
     `${engines.expected} -> ${engines.actual}${report.device === 'cpu' || engines.actual.includes(report.device) ? '' : ` on ${report.device}`}`,
     inputs.kind === 'none'
       ? ''
-      : `${inputs.samples} inputs${inputs.seed === null ? '' : `, seed ${inputs.seed}`}${inputs.ranges.length > 1 ? `, ${inputs.ranges.length} ranges` : ''}`,
+      : `${counted(inputs.samples, 'input')}${inputs.seed === null ? '' : `, seed ${inputs.seed}`}${inputs.ranges.length > 1 ? `, ${inputs.ranges.length} ranges` : ''}`,
     formatTime(report.elapsedMs),
   ];
   say(`verify   ${safeText(facts.filter((fact) => fact !== '').join('   '))}`);
@@ -100,7 +102,7 @@ function printBeyondValues(say: (text: string) => void, report: Report, verbose:
 function describeCoverage({ reached, of, added, unseen }: CoverageReport, verbose: boolean): string {
   const share = `${formatCount(reached)} of ${formatCount(of)} states of units, bounds and borders`;
   if (!verbose) return unseen.length === 0 ? share : `${share} (--verbose lists what was not seen)`;
-  const found = added === 0 ? '' : `, with ${added} ${added === 1 ? 'input' : 'inputs'} found by search`;
+  const found = added === 0 ? '' : `, with ${counted(added, 'input')} found by search`;
   return `${share}${found}${unseen.length === 0 ? '' : `; not seen: ${unseen.join('; ')}`}`;
 }
 

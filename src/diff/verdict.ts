@@ -1,6 +1,6 @@
 /** The findings in one line. */
 
-import { listed } from '../words.js';
+import { counted, listed } from '../words.js';
 import type { Change, DiffDocument, TensorDiff } from './document.js';
 import { isOtherwiseWired } from './structure.js';
 
@@ -33,11 +33,11 @@ export function verdictOf(findings: Findings): DiffDocument['verdict'] {
     const wiring = isOther ? `, other wiring: ${wiringOf(structure)}` : '';
     const kept = tensors.every(({ changes }) => changes.every(({ keepsValues }) => keepsValues));
     if (totals.changed === 0 && !isOther)
-      return { kind: 'identical', equal: true, sentence: `the same weights, bit for bit (${count(tensors.length, 'tensor')})` };
+      return { kind: 'identical', equal: true, sentence: `the same weights, bit for bit (${counted(tensors.length, 'tensor')})` };
     const sentence = totals.changed === 0 ? `the same weights${wiring}` : `same weights${kept ? ' in another layout' : ''}: ${changesOf(tensors)}${wiring}`;
     return { kind: isOther ? 'other-wiring' : 'same-weights', equal: kept && !isOther, sentence };
   }
-  const some = `${differing.length} of ${count(compared, 'layer')} ${differing.length === 1 ? 'differs' : 'differ'}`;
+  const some = `${differing.length} of ${counted(compared, 'layer')} ${differing.length === 1 ? 'differs' : 'differ'}`;
   const wiring = isOther ? `; other wiring: ${wiringOf(structure)}` : '';
   if (differing.length === compared && totals.close === 0) {
     return { kind: 'same-net', equal: false, sentence: `same net, other weights: ${some}${wiring}` };
@@ -75,7 +75,7 @@ function wiringOf({ onlyInA, onlyInB, changed, judged }: NonNullable<DiffDocumen
   const parts =
     changed.length > 0
       ? [
-          `${count(changed.length, 'layer')} computed otherwise (${listed(
+          `${counted(changed.length, 'layer')} computed otherwise (${listed(
             changed.map(({ a }) => a.name),
             4,
           )})`,
@@ -96,8 +96,4 @@ function wiringOf({ onlyInA, onlyInB, changed, judged }: NonNullable<DiffDocumen
       )}`,
     );
   return parts.join(', ');
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -1,6 +1,8 @@
 /** Markdown for a pull request or a job's summary: the verdict first, then short tables. */
+
 import { describeAgreement } from '../verify/agreement.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
+import { counted } from '../words.js';
 import { describeWorst } from './checks.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
@@ -117,11 +119,11 @@ function footer({ witness, engines, device, inputs, elapsedMs }: Report): string
   const independence = witness.independent ? '' : ', not independent of the reader';
   const seed = inputs.seed === null ? '' : `, seed ${inputs.seed}`;
   const [samples, end] = [
-    inputs.kind === 'none' ? 'nothing was run' : `${inputs.samples} ${inputs.kind} inputs${seed}`,
+    inputs.kind === 'none' ? 'nothing was run' : `${counted(inputs.samples, `${inputs.kind} input`)}${seed}`,
     `${formatTime(elapsedMs)}; Weighbridge`,
   ];
   // Where it was recorded no other word is needed, neither for who says it nor for the inputs.
-  if (witness.kind === 'recorded') return `a recording of ${inputs.samples} inputs → ${engines.actual} on ${device}${independence}; ${end}`;
+  if (witness.kind === 'recorded') return `a recording of ${counted(inputs.samples, 'input')} → ${engines.actual} on ${device}${independence}; ${end}`;
   return `${engines.expected} → ${engines.actual} on ${device}; witness: ${witness.kind}${independence}; ${samples}; ${end}`;
 }
 

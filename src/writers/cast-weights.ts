@@ -1,9 +1,11 @@
 /** Casts the weights that a writer is about to store, and tells what the cast lost. */
+
 import { type CastTally, castTensor, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
 import type { Notice } from '../model/layer-map.js';
 import { narrowDType, narrowForm, unwidened } from '../model/narrow-form.js';
 import type { Tensor } from '../model/tensor.js';
+import { counted } from '../words.js';
 
 export interface CastWeights {
   readonly tensors: readonly Tensor[];
@@ -47,17 +49,13 @@ export function keptCodesNotice(kept: readonly Pick<Tensor, 'dtype'>[]): Notice[
   return [{ code: 'codes-kept', message: `${counted(kept.length, 'weight')} stayed the ${dtypes} codes that they are in the source, with their scale` }];
 }
 
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
-}
-
 /** Sentences for what does not survive a cast: finite values that become infinite, nonzero values that become zero. */
 export function castNotices(name: string, tally: CastTally, dtype: DType | 'source'): Notice[] {
   const notices: Notice[] = [];
   if (tally.overflow > 0)
-    notices.push({ code: 'overflow', message: `${name}: ${tally.overflow} finite values are too large for ${dtype} and became infinite` });
+    notices.push({ code: 'overflow', message: `${name}: ${counted(tally.overflow, 'finite value')} too large for ${dtype} became infinite` });
   if (tally.underflow > 0)
-    notices.push({ code: 'underflow', message: `${name}: ${tally.underflow} nonzero values are too small for ${dtype} and became zero` });
+    notices.push({ code: 'underflow', message: `${name}: ${counted(tally.underflow, 'nonzero value')} too small for ${dtype} became zero` });
   if (tally.nan > 0) notices.push({ code: 'nan', message: `${name}: ${tally.nan} values are NaN` });
   return notices;
 }

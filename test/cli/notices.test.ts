@@ -4,7 +4,7 @@ import { printNotices } from '../../src/cli/notices.js';
 import { makeVoice } from '../../src/cli/print.js';
 
 const notices = [
-  ...Array.from({ length: 30 }, (_, i) => ({ code: 'underflow', message: `layer${i}: 2 nonzero values are too small for float16 and became zero` })),
+  ...Array.from({ length: 30 }, (_, i) => ({ code: 'underflow', message: `layer${i}: 2 nonzero values too small for float16 became zero` })),
   { code: 'nan', message: 'layer3: 1 values are NaN' },
   ...Array.from({ length: 12 }, (_, i) => ({ code: 'training-layer-removed', message: 'Dropout acts in training only', layer: `drop${i}` })),
 ];

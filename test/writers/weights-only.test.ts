@@ -154,8 +154,8 @@ it('counts what float16 loses, in both formats', async () => {
     const { warnings } = await writer.write(tensors, sink, `out.${writer.name}`, { dtype: 'float16', layout: 'source', metadata: async () => ({}) });
     await sink.commit();
     expect(warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([
-      'overflow: w: 1 finite values are too large for float16 and became infinite',
-      'underflow: w: 1 nonzero values are too small for float16 and became zero',
+      'overflow: w: 1 finite value too large for float16 became infinite',
+      'underflow: w: 1 nonzero value too small for float16 became zero',
       'nan: w: 1 values are NaN',
     ]);
   }

@@ -165,7 +165,10 @@ async function readArchitecture(arch: string): Promise<{ name: string; text: str
 
 async function inputsOf(golden: string | ReadonlyMap<string, Tensor>): Promise<readonly RecordedInput[]> {
   const arrays = typeof golden === 'string' ? await (await import('./given-inputs.js')).readGolden(golden) : golden;
+  const named = (name: string, { dtype, shape }: Tensor) => ({ name: name.startsWith('input:') ? name.slice('input:'.length) : null, dtype, shape });
+  const placed = (name: string) => Number(/^input_(\d+)$/.exec(name)?.[1] ?? 0);
   return [...arrays]
-    .filter(([name]) => /^input(:|$)/.test(name))
-    .map(([name, { dtype, shape }]) => ({ name: name === 'input' ? null : name.slice('input:'.length), dtype, shape }));
+    .filter(([name]) => /^input(:|_\d+$|$)/.test(name))
+    .sort(([a], [b]) => placed(a) - placed(b))
+    .map(([name, tensor]) => named(name, tensor));
 }

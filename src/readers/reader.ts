@@ -49,7 +49,7 @@ export interface ReadOptions {
 
 /** What is known of an input from a recording, or from a file that the model is compared with. */
 export interface RecordedInput {
-  /** Null where a recording has one input without a name. */
+  /** Null where a recording has it without a name: the only one, or one of several in their order. */
   readonly name: string | null;
   readonly dtype: DType;
   readonly shape: readonly Dim[];

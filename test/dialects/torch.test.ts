@@ -31,6 +31,11 @@ const cases: readonly (readonly [string, readonly string[], (x: number) => numbe
   ['the exponential of integers', [...int, 'return torch.exp(_0)'], Math.exp],
   ['integers held to bounds that are none', [...int, 'return torch.clamp(_0, -2.5, 5.5)'], (x) => Math.min(5.5, Math.max(-2.5, x))],
   ['integers times a float without axes', [...int, 'return torch.mul(_0, torch.mean(x))'], (x) => x * MEAN],
+  [
+    'the sign of another, which is never zero without one',
+    ['return torch.copysign(torch.neg(torch.abs(x)), torch.mul(x, 0.))'],
+    (x) => (x < 0 ? -1 : 1) * Math.abs(x),
+  ],
   ['integers compared with a float without axes', [...int, 'return torch.to(torch.gt(_0, torch.mean(torch.abs(x))), 6)'], (x) => Number(x > 3.75)],
 ];
 
@@ -67,6 +72,22 @@ it.each([
       }
   expect(made!.shape).toEqual([1, frequencies, (8 - 4) / hop + 1, 2]);
   expect(Array.from(made!.data, Number)).toEqual(truth.map((x) => expect.closeTo(x, 5)));
+});
+
+/** As PyTorch 2.13 makes them. */
+it.each([
+  ['hann_window(4, dtype=6, layout=0, device=torch.device("cpu"), pin_memory=False)', [0, 0.5, 1, 0.5]],
+  ['hann_window(4, False)', [0, 0.75, 0.75, 0]],
+  ['hann_window(1, False)', [1]],
+  ['hamming_window(4)', [0.08, 0.54, 1, 0.54]],
+  ['hamming_window(5, False, 0.5, 0.25)', [0.25, 0.5, 0.75, 0.5, 0.25]],
+  ['blackman_window(4)', [0, 0.34, 1, 0.34]],
+  ['bartlett_window(4)', [0, 0.5, 1, 0.5]],
+  ['bartlett_window(5, False)', [0, 0.5, 1, 0.5, 0]],
+] as const)('%s', async (call, truth) => {
+  const map = await (await openModel(netOf([`return torch.add(torch.${call}, torch.mul(torch.mean(x), 0))`]), { inputShape: [1, 8] })).map();
+  const [made] = await runLayers(map, [{ shape: [1, 8], data: Float64Array.from(VALUES) }], () => {});
+  expect(Array.from(made!.data, Number)).toEqual(truth.map((x) => expect.closeTo(x, 6)));
 });
 
 it('sizes are divided as sizes, so that shapes are still worked out from them', async () => {

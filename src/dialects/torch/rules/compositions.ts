@@ -216,6 +216,16 @@ const atan2 = rule('self, other', (call) => {
   return angleOf(y, x, (value) => call.scalar(value, x), step, last);
 });
 
+/** The size of one and the sign of the other, which a negative zero has too. */
+const copysign = rule('self, other', (call) => {
+  const { step, last } = toolsOf(call);
+  const [x, sign] = [float(call, 'self'), float(call, 'other')];
+  const isBelow = (value: Value) => step('Less', value, call.scalar(0, value));
+  const isNegative = step('Or', isBelow(sign), isBelow(step('Reciprocal', sign)));
+  const size = step('Abs', x);
+  return last('Where', isNegative, step('Neg', size), size);
+});
+
 const nanToNum = rule('self, nan=0, posinf=None, neginf=None', (call) => {
   const x = call.tensor('self');
   const largest = x.dtype === 'float16' ? 65504 : x.dtype === 'float64' ? Number.MAX_VALUE : 3.4028234663852886e38;
@@ -297,6 +307,7 @@ export const compositions: Rules = {
   nan_to_num: nanToNum,
   atan2,
   arctan2: atan2,
+  copysign,
   aminmax: range,
   nansum: sumOf((call, x) => call.add('Where', [call.add('IsNaN', [x], {}, 'isnan'), call.scalar(0, x), x], {}, 'filled')),
   count_nonzero: sumOf((call, x) => call.cast(call.cast(x, 'bool', 'isset'), 'int64', 'whole')),

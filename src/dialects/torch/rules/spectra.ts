@@ -1,8 +1,9 @@
-/** Fourier transforms of frames that overlap: a convolution whose kernels are the cosines and sines, each cut out by the window. */
+/** Fourier transforms of frames that overlap: a convolution whose kernels are the cosines and sines, each cut out by the window; and windows. */
 import { listedTensor } from '../../../model/numbers.js';
 import { halfOf, turns } from '../../fourier.js';
+import type { Call } from '../call.js';
 import { ComplexItem, TensorItem } from '../items.js';
-import { type Rules, rule } from '../rule.js';
+import { type Rule, type Rules, rule } from '../rule.js';
 import { sized } from './complex.js';
 
 const SIGNATURE = 'self, n_fft, hop_length=None, win_length=None, window=None, normalized=False, onesided=None, return_complex=None, align_to_window=None';
@@ -46,4 +47,25 @@ const stft = rule(SIGNATURE, (call) => {
   );
 });
 
-export const spectra: Rules = { stft };
+/**
+ * A window of numbers. One for transforms (`periodic`, as where nothing is said) lacks the last number of the symmetric one that is longer by one.
+ *
+ * @param at what stands at a part of the way from the window's start to its end
+ */
+const windowOf = (at: (part: number, call: Call) => number, signature = ''): Rule =>
+  rule(`window_length, periodic=True${signature}, dtype=None, requires_grad=False`, (call) => {
+    const length = sized(call, call.number('window_length'));
+    const last = call.flag('periodic') ? length : length - 1;
+    const values = Float64Array.from({ length }, (_, i) => (length === 1 ? 1 : at(i / last, call)));
+    return call.build.constant(listedTensor(`${call.layerName()}.window`, call.dtype('dtype') ?? 'float32', [length], values, call.build.origin));
+  });
+
+const wave = (part: number, times = 1) => Math.cos(2 * Math.PI * times * part);
+
+export const spectra: Rules = {
+  stft,
+  hann_window: windowOf((part) => 0.5 - 0.5 * wave(part)),
+  hamming_window: windowOf((part, call) => call.number('alpha') - call.number('beta') * wave(part), ', alpha=0.54, beta=0.46'),
+  blackman_window: windowOf((part) => 0.42 - 0.5 * wave(part) + 0.08 * wave(part, 2)),
+  bartlett_window: windowOf((part) => 1 - Math.abs(2 * part - 1)),
+};

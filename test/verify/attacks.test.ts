@@ -153,6 +153,32 @@ describe('what a batch shows', () => {
     expect((await verifyFiles(graph, graph, { golden: wrong })).verdict).toBe('mismatch');
   });
 
+  it('that a recording of a net that reads its rows as frames is fed at once, for it runs on none of them alone', async () => {
+    // Each row becomes the one behind it in its clip of two.
+    const graph: Graph = {
+      nodes: [
+        node('Reshape', ['x', 'clips'], ['pairs']),
+        node('Gather', ['pairs', 'turned'], ['other'], { axis: attributes.int(1) }),
+        node('Reshape', ['other', 'rows'], ['y']),
+      ],
+      inputs: [port('x', ['N', 2])],
+      outputs: [port('y', ['N', 2])],
+      weights: [int64s('clips', [-1, 2, 2]), int64s('turned', [1, 0]), int64s('rows', [-1, 2])],
+    };
+    const recorded = (name: string, values: number[]) => float32Tensor(name, [4, 2], Float32Array.from(values), { file: 'made here' });
+    const golden = new Map([
+      ['input', recorded('input', [1, 2, 3, 4, 5, 6, 7, 8])],
+      ['output', recorded('output', [3, 4, 1, 2, 7, 8, 5, 6])],
+    ]);
+    const report = await verifyFiles(graph, graph, { golden });
+    expect(report).toMatchObject({ verdict: 'match', outputs: [{ compared: 8 }] });
+    expect(report.notes.join()).toMatch(/does not run on each row of the recording alone/);
+    const wrong = new Map([...golden, ['output', recorded('output', [3, 4, 1, 2, 5, 6, 7, 8])]]);
+    expect((await verifyFiles(graph, graph, { golden: wrong })).verdict).toBe('mismatch');
+    const odd = new Map([...golden].map(([name]) => [name, float32Tensor(name, [3, 2], new Float32Array(6), { file: 'made here' })]));
+    await expect(verifyFiles(graph, graph, { golden: odd })).rejects.toThrow(/fails to run it/);
+  });
+
   it('that a recording is fed in the batch that a file is fixed to, the last one filled up', async () => {
     const graph: Graph = { nodes: [node('Neg', ['x'], ['y'])], inputs: [port('x', [2, 2])], outputs: [port('y', [2, 2])] };
     const recorded = (name: string, sign: number) =>

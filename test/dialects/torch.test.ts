@@ -1,5 +1,6 @@
 /** Calls of PyTorch whose arithmetic is not the layer map's own: what they make of values of either sign, by Python's definition. */
 import { expect, it } from 'vitest';
+import { roundHalfToEven } from '../../src/model/ops/elementwise.js';
 import { openModel } from '../../src/readers/open.js';
 import { runLayers } from '../../src/verify/reference/session.js';
 import { TensorKeeper } from '../pickles.js';
@@ -35,6 +36,19 @@ const cases: readonly (readonly [string, readonly string[], (x: number) => numbe
     'the sign of another, which is never zero without one',
     ['return torch.copysign(torch.neg(torch.abs(x)), torch.mul(x, 0.))'],
     (x) => (x < 0 ? -1 : 1) * Math.abs(x),
+  ],
+  [
+    'codes of all values, which halves round to the even one of',
+    ['return torch.fake_quantize_per_tensor_affine(x, 2., 1, -2, 3)'],
+    (x) => (Math.min(3, Math.max(-2, roundHalfToEven(x / 2) + 1)) - 1) * 2,
+  ],
+  [
+    'codes of each channel',
+    ['_0 = torch.mul(torch.arange(1, 9), 0.5)', 'return torch.fake_quantize_per_channel_affine(x, _0, torch.zeros([8], dtype=3), 1, -5, 4)'],
+    (x) => {
+      const scale = (VALUES.indexOf(x) + 1) / 2;
+      return Math.min(4, Math.max(-5, roundHalfToEven(x * (1 / scale)))) * scale;
+    },
   ],
   ['integers compared with a float without axes', [...int, 'return torch.to(torch.gt(_0, torch.mean(torch.abs(x))), 6)'], (x) => Number(x > 3.75)],
 ];

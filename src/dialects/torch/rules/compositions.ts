@@ -226,6 +226,23 @@ const copysign = rule('self, other', (call) => {
   return last('Where', isNegative, step('Neg', size), size);
 });
 
+/** What training with quantisation in mind puts in front of layers: the nearest code, and what it stands for. Rounding is to even, of a product with 1 / scale. */
+const fakeQuantize = (axis: '' | 'axis, '): Rule =>
+  rule(`self, scale, zero_point, ${axis}quant_min, quant_max`, (call) => {
+    const { step, last } = toolsOf(call);
+    const x = call.tensor('self');
+    const laid = (name: string) => {
+      const value = call.cast(call.tensor(name), x.dtype!, name);
+      if (axis === '') return value;
+      const along = call.axisOf(call.number('axis'), call.rank(x));
+      return call.add('Reshape', [value], { shape: call.shape(x).map((_, i) => (i === along ? -1 : 1)) }, name);
+    };
+    const [scale, zero] = [laid('scale'), laid('zero_point')];
+    const codes = step('Add', step('Round', step('Mul', x, step('Reciprocal', scale))), zero);
+    const held = call.add('Clip', [codes], { min: call.number('quant_min'), max: call.number('quant_max') }, 'held');
+    return last('Mul', step('Sub', held, zero), scale);
+  });
+
 const nanToNum = rule('self, nan=0, posinf=None, neginf=None', (call) => {
   const x = call.tensor('self');
   const largest = x.dtype === 'float16' ? 65504 : x.dtype === 'float64' ? Number.MAX_VALUE : 3.4028234663852886e38;
@@ -308,6 +325,8 @@ export const compositions: Rules = {
   atan2,
   arctan2: atan2,
   copysign,
+  fake_quantize_per_tensor_affine: fakeQuantize(''),
+  fake_quantize_per_channel_affine: fakeQuantize('axis, '),
   aminmax: range,
   nansum: sumOf((call, x) => call.add('Where', [call.add('IsNaN', [x], {}, 'isnan'), call.scalar(0, x), x], {}, 'filled')),
   count_nonzero: sumOf((call, x) => call.cast(call.cast(x, 'bool', 'isset'), 'int64', 'whole')),

@@ -37,6 +37,7 @@ const cases: readonly (readonly [string, readonly string[], (x: number) => numbe
     ['return torch.copysign(torch.neg(torch.abs(x)), torch.mul(x, 0.))'],
     (x) => (x < 0 ? -1 : 1) * Math.abs(x),
   ],
+  ['whether a sign is negative, that of zero too', ['return torch.to(torch.signbit(torch.mul(torch.to(torch.to(x, 4), 6), -0.)), 6)'], (x) => (x < 0 ? 0 : 1)],
   [
     'codes of all values, which halves round to the even one of',
     ['return torch.fake_quantize_per_tensor_affine(x, 2., 1, -2, 3)'],

@@ -216,14 +216,19 @@ const atan2 = rule('self, other', (call) => {
   return angleOf(y, x, (value) => call.scalar(value, x), step, last);
 });
 
-/** The size of one and the sign of the other, which a negative zero has too. */
+/** Whether a number is below zero, or is the negative one. */
+function isNegative(call: Call, x: Value, step: Tools['step'], last = step): Value {
+  const isBelow = (value: Value) => step('Less', value, call.scalar(0, value));
+  return last('Or', isBelow(x), isBelow(step('Reciprocal', x)));
+}
+
+const signbit = ofElements((x, { call, step, last }) => isNegative(call, x, step, last));
+
+/** The size of one and the sign of the other. */
 const copysign = rule('self, other', (call) => {
   const { step, last } = toolsOf(call);
-  const [x, sign] = [float(call, 'self'), float(call, 'other')];
-  const isBelow = (value: Value) => step('Less', value, call.scalar(0, value));
-  const isNegative = step('Or', isBelow(sign), isBelow(step('Reciprocal', sign)));
-  const size = step('Abs', x);
-  return last('Where', isNegative, step('Neg', size), size);
+  const size = step('Abs', float(call, 'self'));
+  return last('Where', isNegative(call, float(call, 'other'), step), step('Neg', size), size);
 });
 
 /** What training with quantisation in mind puts in front of layers: the nearest code, and what it stands for. Rounding is to even, of a product with 1 / scale. */
@@ -325,6 +330,7 @@ export const compositions: Rules = {
   atan2,
   arctan2: atan2,
   copysign,
+  signbit,
   fake_quantize_per_tensor_affine: fakeQuantize(''),
   fake_quantize_per_channel_affine: fakeQuantize('axis, '),
   aminmax: range,

@@ -2,7 +2,7 @@
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES, dtypeNamed } from '../model/dtype.js';
 import { namedReader } from '../readers/open.js';
-import { formatBytes, formatCount, formatNumber } from '../report/numbers.js';
+import { formatBytes, formatCount, formatLimit, formatNumber } from '../report/numbers.js';
 import { isGood, onWhoseWord, verdictSentence, verdictWord } from '../report/verdict.js';
 import { worstAgreement } from '../verify/savings.js';
 import { clipped, listed } from '../words.js';
@@ -18,7 +18,7 @@ export const rules: readonly Rule[] = [
   }),
   rule('max-size', bytes, async (artifact, wanted) => {
     const total = [...(await artifact.sizes()).values()].reduce((sum, size) => sum + size, 0);
-    return found(total <= wanted, `${formatBytes(total)}${total <= wanted ? '' : `, more than ${formatBytes(wanted)}`}`);
+    return found(total <= wanted, `${formatBytes(total)}${total <= wanted ? '' : `, more than ${formatLimit(wanted)}`}`);
   }),
   rule('max-parameters', number, async (artifact, wanted) => {
     const { parameterCount } = await artifact.document();

@@ -5,7 +5,17 @@ import { safeText } from '../report/text.js';
 import { shellWords } from './shell-words.js';
 import { wrapTold, wrapWords } from './wrap.js';
 
-export { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime, formatTimes } from '../report/numbers.js';
+export {
+  formatBound,
+  formatBytes,
+  formatCount,
+  formatDistance,
+  formatLimit,
+  formatNonFinite,
+  formatNumber,
+  formatTime,
+  formatTimes,
+} from '../report/numbers.js';
 export { safeText };
 
 const colour = pc.createColors(isColoured(process.stdout.isTTY));

@@ -33,6 +33,7 @@ export function formatNumber(value: number): string {
 
 /** How many times something is something else: two digits, and no more than there are. */
 export function formatTimes(value: number): string {
+  if (value > 1e6) return 'over a million';
   return value >= 100 ? formatCount(Math.round(Number(value.toPrecision(2)))) : formatNumber(Number(value.toPrecision(2)));
 }
 
@@ -59,4 +60,10 @@ export function byteCount(text: string): number | null {
   const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const value = Math.floor(Number(number) * (BYTE_UNITS[unit.toLowerCase()] ?? Number.NaN));
   return value > 0 && Number.isSafeInteger(value) ? value : null;
+}
+
+/** A size that was asked for, in the unit that it was asked in, and in the one that sizes are told in: '64 KB (62.5 KiB)'. */
+export function formatLimit(bytes: number): string {
+  const unit = ['gb', 'mb', 'kb'].find((name) => bytes >= BYTE_UNITS[name]! && bytes % 1024 !== 0 && (bytes * 100) % BYTE_UNITS[name]! === 0);
+  return unit === undefined ? formatBytes(bytes) : `${bytes / BYTE_UNITS[unit]!} ${unit.toUpperCase()} (${formatBytes(bytes)})`;
 }

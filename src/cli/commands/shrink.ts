@@ -13,7 +13,7 @@ import { recordOptions } from '../given.js';
 import { namedFlags, OUTPUT_OPTIONS } from '../many/conversions.js';
 import { addManyOptions, areSeveral, type ManyFlags } from '../many/options.js';
 import { addSourceOptions, modelsNamed, parseBytes, parseShare, parseWhole } from '../options.js';
-import { colour, formatBytes, formatNumber, makeVoice, safeText, table } from '../print.js';
+import { colour, formatBytes, formatLimit, formatNumber, makeVoice, safeText, table } from '../print.js';
 import { type ConvertFlags, compressOption, convertMany, outputOption, runConvert, withOutput } from './convert.js';
 import { addVerifyOptions } from './verify.js';
 
@@ -160,7 +160,7 @@ function printShrink(say: (text: string) => void, document: ShrinkDocument): voi
   }
   if (budget) {
     const near = budget.met ? '' : `, by ${(100 * (budget.taken / budget.byteLength - 1)).toFixed(1)} %`;
-    say(`budget         ${formatBytes(budget.byteLength)} ${COUNTED_WORDS[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
+    say(`budget         ${formatLimit(budget.byteLength)} ${COUNTED_WORDS[budget.count]}: ${budget.met ? colour.green('met') : colour.red('not met')}${near}`);
     if (!budget.met && budget.count === 'disk' && !IN_SHARDS.test(target.format)) say(`               ${SHARDS_HINT}`);
   }
 }

@@ -387,14 +387,15 @@ function kerasInput(net: Net, input: Value): Value {
     'auto',
     "the input is divided by the square roots of ImageNet's deviations once more, as with Keras's own weights: {} (auto: where the variances are those deviations)",
   );
-  const deviation = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
+  // What divides would be a layer that neither Caffe nor Keras has, but for Keras's own.
+  const scale = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
     const variance = toFloat64Array(await tensorBytes(statistics.variance), statistics.variance.dtype);
     const twice = channels === 3 && (again === 'auto' ? isImageNetStd(variance) : again === 'true');
     // Keras divides by 1e-7 at least.
-    const deviations = Float32Array.from(variance, (value, i) => Math.max(Math.sqrt(value), 1e-7) * (twice ? Math.sqrt(TORCHVISION.std[i]!) : 1));
-    return new Uint8Array(deviations.buffer);
+    const scales = Float32Array.from(variance, (value, i) => 1 / (Math.max(Math.sqrt(value), 1e-7) * (twice ? Math.sqrt(TORCHVISION.std[i]!) : 1)));
+    return new Uint8Array(scales.buffer);
   });
-  return net.constantOp('Div', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), deviation, 'normalization');
+  return net.constantOp('Mul', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), scale, 'normalization');
 }
 
 function isImageNetStd(values: Float64Array): boolean {

@@ -17,7 +17,8 @@ export function kerasPreprocessing(net: Net, x: Value, change: (x: Value) => Val
 export function normalisedPixels(net: Net, x: Value): Value {
   const constant = (name: string, values: readonly number[]) => numbersTensor(`imagenet.${name}`, 'float32', [3, 1, 1], values, { file: '' });
   const { mean, std } = TORCHVISION;
-  const pixels = (values: readonly number[]) => values.map((value) => 255 * value);
-  const centred = net.constantOp('Sub', x, constant('mean', pixels(mean)), 'normalization.mean');
-  return net.constantOp('Div', centred, constant('std', pixels(std)), 'normalization');
+  // Neither taken off nor divided: layers of Caffe and Keras have something to add to each channel, and a factor.
+  const offset = mean.map((value) => -255 * value);
+  const scale = std.map((value) => 1 / (255 * value));
+  return net.constantOp('Mul', net.constantOp('Add', x, constant('offset', offset), 'normalization.mean'), constant('scale', scale), 'normalization');
 }

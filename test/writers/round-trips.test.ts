@@ -83,7 +83,7 @@ const WITHOUT_LAYERS =
     ' ',
   );
 const WITHOUT_CAFFE =
-  'twins efficientvit efficientformer cait xcit davit eva dinov3 pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit'.split(
+  'twins efficientvit efficientformer cait xcit davit eva dinov3 pit convmixer inception_next repvit edgenext levit tiny_vit metaformer mobilevit pvt_v2 segformer vit beit clip mixer swin maxvit convnext'.split(
     ' ',
   );
 

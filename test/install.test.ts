@@ -108,7 +108,9 @@ describe('a package made of a fresh clone', () => {
       expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/node/index.js', 'dist/cli/main.cjs', 'dist/cli/chunks/engine-child.js']),
     );
     // What this V8 compiled is of no use to another.
-    expect(paths.filter((path) => /^(src|test|site|engines|node_modules)\/|^dist\/cli\/((commands|compiled|demo|golden|many)\/|\w+\.js)/.test(path))).toEqual([]);
+    expect(paths.filter((path) => /^(src|test|site|engines|node_modules)\/|^dist\/cli\/((commands|compiled|demo|golden|many)\/|\w+\.js)/.test(path))).toEqual(
+      [],
+    );
     expect(files.find(({ path }) => path === 'dist/cli/main.cjs')!.mode & 0o111).not.toBe(0);
     expect(sizeOf(installed)).toBeLessThan(10e6);
   });

@@ -109,6 +109,8 @@ function isSaturated({ op }: Layer, value: NdArray | undefined): boolean {
 /** The written file in its runtime, with the values inside of it. */
 export interface InnerSide {
   readonly source: LayerSource;
+  /** Its outputs, from the same session. */
+  readonly run: (feeds: Feeds) => Promise<Arrays>;
 }
 
 /** @throws ModelError 'engine' where the runtime does not show what is inside */
@@ -121,7 +123,7 @@ export async function withInner<T>(
   const { engine } = await selectEngine(target.format, options);
   const session = await engine.open({ ...target, layers: true });
   try {
-    const { feed, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!), names: written!.ports });
+    const { feed, show, outputOf } = adaptPorts(session, map, layoutOf, { keepsOrder: isWrittenFrom(map, written!), names: written!.ports });
     const names = writtenNames(map, written!.valueOf, session, outputOf);
     return await work({
       source: sessionLayers({
@@ -133,6 +135,7 @@ export async function withInner<T>(
         channelsLast: written!.channelsLast ?? false,
         orderOf: written!.orderOf,
       }),
+      run: async (feeds) => show(await session.run(feed(feeds))),
     });
   } finally {
     await session.close();

@@ -5,7 +5,7 @@ import { rowsOfSource } from '../model/edited.js';
 import type { LayerMap } from '../model/layer-map.js';
 import { listed, RUNTIMES_FAULT } from '../words.js';
 import { describeBriefly } from './agreement.js';
-import { tryAlone } from './alone.js';
+import { type LayerAlone, tryAlone } from './alone.js';
 import { explain } from './causes/explain.js';
 import { checkClaimed, claimNote, claimsOf, withClaims } from './claimed.js';
 import { checkCodes, hasCodes } from './codes.js';
@@ -108,26 +108,29 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   const isRuntimes = passed.weights && notes.some((note) => note.endsWith(RUNTIMES_FAULT));
   const isOfPorts = !stated && !apart?.first && isOfInterface(ran, outputs, passed);
   const isToBlame = !isLoss && passed.reading && !isRuntimes && !isOfPorts && (verdict === 'mismatch' || verdict === 'disputed');
-  const cause =
-    isToBlame && stated && passed.weights
-      ? stated.cause
-      : isToBlame
-        ? await explain(
-            subject,
-            {
-              first,
-              weights,
-              widened,
-              tolerances,
-              samples: telling(ran),
-              suspect: apart?.first ?? undefined,
-              isAsked: options.layers === true,
-              onPlaced: options.onPlaced,
-              ofRecording: ran.ofRecording,
-            },
-            notes,
-          )
-        : null;
+  const explainWith = (suspect: LayerAlone['first'] | undefined, told: string[]) =>
+    explain(
+      subject,
+      {
+        first,
+        weights,
+        widened,
+        tolerances,
+        samples: telling(ran),
+        suspect: suspect ?? undefined,
+        isAsked: options.layers === true,
+        onPlaced: options.onPlaced,
+        ofRecording: ran.ofRecording,
+      },
+      told,
+    );
+  const untold: string[] = [];
+  const explained = isToBlame ? (stated && passed.weights ? stated.cause : await explainWith(apart?.first, untold)) : null;
+  // Layers are held to more than an output that is steadier than they are: the one alone shows what they do not one after the other.
+  const mayLookAlone = isToBlame && !explained && isRead && !narrowing && !isHalf && ranOut(alone);
+  const suspected = mayLookAlone ? await tryAlone(subject, { samples: telling(ran), tolerances, differs: true }, options) : null;
+  const cause = suspected?.first ? await explainWith(suspected.first, []) : explained;
+  if (!cause) notes.push(...untold);
   if (verdict === 'match' && inLayers) notes.push(`${inLayers.message}; the outputs agree, so the two arrange this part in different ways`);
   return {
     schema: 'weighbridge/report@1',

@@ -9,6 +9,7 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
 import type { WeightMismatch, WeightReport, WeightsReport } from './report.js';
+import { hasFullPrecision, roundedAlone } from './rounded-alone.js';
 import { lookedUp, rowsApart } from './rows-apart.js';
 import { compareWeight } from './weight-pair.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
@@ -33,7 +34,7 @@ interface Pair {
  * Every weight of every layer must be in the file, with the values that rounding to the stored dtype gives, or within half a step
  * where it is quantised: in a file that was written from the layer map and has all of its layers. In others equal names are a
  * coincidence, or a normalisation was folded into the weights before it, and what differs is told and not judged, but for single rows of
- * tables (`rowsApart`).
+ * tables (`rowsApart`) and single weights that were rounded (`roundedAlone`).
  *
  * @returns null where none of the map's layers is found in the file, as in files of other tools, which name them otherwise
  */
@@ -127,6 +128,8 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
   const inRows: WeightMismatch[] = [];
   const tensors: WeightReport[] = [];
   const isNew = onceEach();
+  const rounded: WeightMismatch[] = [];
+  let isSameElsewhere = false;
   for (const [i, { layer, role, source, written, rows }] of pairs.entries()) {
     const told = (message: string): WeightMismatch => ({ layer, role, message: `layer "${layer}", ${role}: ${message}` });
     const mismatch = (message: string) => mismatches.push(told(message));
@@ -135,10 +138,16 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
       if (problem !== null) mismatch(problem);
       const apart = problem !== null && !judged && rows !== undefined ? await rowsApart(source, written, rows) : null;
       if (apart !== null) inRows.push(told(apart));
+      if (!judged && problem === null) isSameElsewhere ||= facts.dtype === 'float32' && (await hasFullPrecision(source));
+      const narrowed = !judged && problem !== null ? await roundedAlone(source, written) : null;
+      if (narrowed !== null) rounded.push(told(narrowed));
       if (isNew(source, written, role)) tensors.push({ layer, role, ...facts });
     } else mismatch(`the file has no ${role} for it`);
     onProgress?.(i + 1, pairs.length);
   }
   const counts = { compared: pairs.length, equal: pairs.length - mismatches.length };
-  return inRows.length > 0 ? { ...counts, judged: true, unpaired, mismatches: inRows, tensors } : { ...counts, judged, unpaired, mismatches, tensors };
+  const beyondDoubt = [...inRows, ...(isSameElsewhere ? rounded : [])];
+  return beyondDoubt.length > 0
+    ? { ...counts, judged: true, unpaired, mismatches: beyondDoubt, tensors }
+    : { ...counts, judged, unpaired, mismatches, tensors };
 }

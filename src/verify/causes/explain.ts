@@ -128,7 +128,11 @@ async function explainValues(
     const net = widened ?? map;
     const stated = await readStated(subject.target, net, subject.written?.partners);
     const place: Place = { sides, net, map, types, written: subject.written, stated, allowance, onPlaced };
-    if (suspect) return explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
+    if (suspect) {
+      const cause = await explainLayer(place, suspect.layer, [suspect.sample.feeds, ...chosen.map(({ feeds }) => feeds)], LEAST_ALLOWED);
+      const output = cause ? null : behind(map, sides, suspect.sample);
+      return output ? explainOutput(place, output, suspect.sample) : cause;
+    }
     for (const [i, sample] of chosen.entries()) {
       const { layers, isCut } = await compareLayers({ ...sides, feeds: [sample.feeds], first: true, isEnough: spending(place) });
       const failed = layers.find(({ passed }) => !passed);

@@ -1,0 +1,35 @@
+/**
+ * Weights that were rounded to a narrower dtype among others that are the source's, bit for bit. What a normalisation was folded into is others in every bit,
+ * and what is narrow by choice says so or is so in all of its weights; this is neither, and moves outputs by less than they are held to.
+ */
+import { alignedPieces, valuesOf } from '../model/side-by-side.js';
+import { elementCount, type Tensor } from '../model/tensor.js';
+import { NARROWER } from './causes/precision.js';
+import type { WrittenWeight } from './written/written.js';
+
+/** Values that rounding moves, below which that they are what it gives may be chance. */
+const FEWEST = 16;
+
+/** Whether rounding would change a weight: one of small whole numbers says nothing of where it comes from. */
+export async function hasFullPrecision(source: Tensor): Promise<boolean> {
+  if (source.dtype !== 'float32' || elementCount(source.shape) < FEWEST) return false;
+  for await (const [a] of alignedPieces(source, source)) {
+    const values = valuesOf(a, source.dtype);
+    if (NARROWER.every(([, , of]) => values.filter((value) => of(value) !== value).length >= FEWEST)) return true;
+  }
+  return false;
+}
+
+/** What is wrong with a weight that is the source's, rounded, and stored as wide as it was; null where it is not that. */
+export async function roundedAlone(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<string | null> {
+  if (quantisation || source.dtype !== 'float32' || stored.dtype !== 'float32' || source.shape.join() !== stored.shape.join()) return null;
+  let open = NARROWER;
+  let moved = 0;
+  for await (const [a, b] of alignedPieces(source, stored)) {
+    const [wanted, found] = [valuesOf(a, source.dtype), valuesOf(b, stored.dtype)];
+    open = open.filter(([, , of]) => found.every((value, i) => value === of(wanted[i]!)));
+    if (open.length === 0) return null;
+    for (let i = 0; i < wanted.length; i++) if (wanted[i] !== found[i]) moved++;
+  }
+  return moved >= FEWEST ? `is the source's ${open[0]![1]}, though it is stored as float32 and others are the source's in every bit` : null;
+}

@@ -14,6 +14,9 @@ import { type Cause, type Suspect, withAttributes } from './cause.js';
 import { allValues } from './segment.js';
 import { shown } from './settings.js';
 
+/** Nodes that may stand in the place of one layer: a GELU in parts is five, a normalisation nine. */
+const MOST_NODES = 12;
+
 export interface Stated {
   /** Settings that the file states otherwise. */
   settings(suspect: Suspect): Cause[];
@@ -141,7 +144,8 @@ function statedBy(file: LayerMap, map: LayerMap, nameOf: (layer: Layer) => strin
     whole({ layer, known, others }) {
       const { own, inserted, read } = placeOf(layer);
       const last = own.at(-1);
-      if (!last) return [];
+      // That all of a net before a layer makes what was found explains nothing.
+      if (!last || own.length + inserted.length > MOST_NODES) return [];
       const sources = read.map(inSource);
       const ops = own.map(({ op }) => op);
       const isOther = `${ops}` !== layer.op;

@@ -373,7 +373,7 @@ async function explainOutput(
   const port = map.outputs[place]!;
   const made = (await valuesOf(sides.actual, feeds, [maker])).get(maker);
   if (!made) return null;
-  const layer = makeLayer({ name: port.name, op: 'Identity', inputs: [port.value], outputs: [''] });
+  const layer = makeLayer({ name: maker.name, op: 'Identity', inputs: [port.value], outputs: [''] });
   const values = new Map([[port.value, typed(made, types.get(port.value)?.dtype)]]);
   const segment: Segment = { map, layers: [layer], values, types, others: new Map() };
   const target = inMap(found[place]!, port);

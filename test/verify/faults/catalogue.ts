@@ -100,13 +100,11 @@ export async function findFault(subject: Subject, fault: AnyFault): Promise<Foun
     if (Buffer.compare(before, after) === 0) return { ...nothing, verdict: 'unchanged', said: 'it changes nothing' };
     const report = await verifyEdited(subject, fault.edit);
     const { verdict, cause, firstDifference } = report;
-    const known = new Set(subject.map.layers.map(({ name }) => name));
     return {
       verdict,
       first: firstDifference?.layer ?? null,
       layer: cause?.layer ?? null,
-      // What is done to an output is called by the output's name, and in the layer that makes it.
-      explainedBy: (cause?.explainedBy ?? []).map(({ kind, layer }) => ({ kind, layer: known.has(layer) ? layer : cause!.layer })),
+      explainedBy: (cause?.explainedBy ?? []).map(({ kind, layer }) => ({ kind, layer })),
       isSame: verdict === 'match' && (await giveTheSame(subject.map, before, after)),
       said: cause?.message ?? report.notes.find((note) => note.includes('kind of mistake')) ?? firstDifference?.message ?? '',
     };

@@ -14,7 +14,8 @@ const diff = (other) => (from) => ['diff', from, join(dirname(from), other), '--
 const inspect = (from) => ['inspect', from, '--quiet'];
 /** What shrink does before it judges what it wrote. */
 const WRITE_SHRUNK = fileURLToPath(new URL('write-shrunk.mjs', import.meta.url));
-/** The part of compressing that is not ours. */
+/** Compressing alone, and the part of it that is not ours. */
+const GZIP_ALONE = fileURLToPath(new URL('gzip-alone.mjs', import.meta.url));
 const ZLIB_ALONE = fileURLToPath(new URL('zlib-alone.mjs', import.meta.url));
 /** The container that PyTorch wrote until 1.5. */
 export const LEGACY = 'vgg16.legacy.pth';
@@ -96,21 +97,31 @@ export const CASES = [
   },
   ...[
     { what: 'few levels', options: { step: 0.7 }, ratioLimit: 8 },
-    { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' }, beside: { title: 'zlib alone, of the same bytes', script: ZLIB_ALONE } },
+    { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' } },
     { what: 'int4 in blocks', options: { dtype: 'int4' }, ratioLimit: 8 },
     { what: 'uint4 in blocks', options: { dtype: 'uint4' }, ratioLimit: 8 },
     { what: 'palettes of 16', options: { palette: 16 } },
     { what: 'bfloat16', options: { dtype: 'bfloat16' }, ratioLimit: 3 },
-  ].map(({ what, options, ratioLimit, beside }) => ({
+  ].map(({ what, options, ratioLimit }) => ({
     title: `PyTorch zip → ONNX ${what}`,
     source: 'vgg16.pth',
     output: 'out.onnx',
     script: WRITE_SHRUNK,
     args: (from, to) => [from, to, JSON.stringify(options)],
-    beside,
     ratioLimit,
     peakLimitMB: 350,
   })),
+  {
+    title: 'ONNX of few levels → .gz',
+    source: 'vgg16.pth',
+    output: 'out.onnx',
+    prepare: { script: WRITE_SHRUNK, args: (from, to) => [from, to, JSON.stringify({ step: 0.7 })] },
+    script: GZIP_ALONE,
+    args: (_, to) => [to],
+    // A checksum, reading and writing are ours.
+    beside: { title: 'zlib alone, on all cores', script: ZLIB_ALONE, limit: 1.4 },
+    peakLimitMB: 350,
+  },
   ...[
     { what: 'int4', args: ['--dtype', 'int4'], cpuLimitS: 90, peakLimitMB: 1800 },
     { what: 'few levels, 50 MB on the wire', args: ['--budget', '50MB', '--count', 'wire'], cpuLimitS: 60, peakLimitMB: 2300 },

@@ -2,7 +2,17 @@
 
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
-import { isGood, isJudgedByLoss, lacksWitness, limitSentence, NO_WITNESS, onWhoseWord, verdictGlance, verdictWord } from '../report/verdict.js';
+import {
+  isExcusedByFloat16,
+  isGood,
+  isJudgedByLoss,
+  lacksWitness,
+  limitSentence,
+  NO_WITNESS,
+  onWhoseWord,
+  verdictGlance,
+  verdictWord,
+} from '../report/verdict.js';
 import { describeAgreement } from '../verify/agreement.js';
 import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, QuantisationReport, Report, WeightsReport } from '../verify/report.js';
 import { counted } from '../words.js';
@@ -144,7 +154,8 @@ function printNarrowing(say: (text: string) => void, name: string, found: Narrow
 }
 
 /** What the loss is, by what it was judged, and what it does to predictions. */
-function printLoss(say: (text: string) => void, { loss, lossJudgedBy, agreement, ofFloat16 }: QuantisationReport): void {
+function printLoss(say: (text: string) => void, quantisation: QuantisationReport): void {
+  const { loss, lossJudgedBy, agreement, ofFloat16 } = quantisation;
   if (!loss) return;
   const worst = Math.max(0, ...loss.outputs.map(({ relativeToScale }) => relativeToScale));
   const top1 = loss.outputs.find((output) => output.top1)?.top1;
@@ -152,7 +163,7 @@ function printLoss(say: (text: string) => void, { loss, lossJudgedBy, agreement,
     `${formatNumber(worst)} of scale`,
     ofFloat16 === null ? '' : `${formatTimes(ofFloat16)} times what float16 costs`,
     top1 ? `top-1 ${top1.same} of ${top1.of}` : '',
-    lossJudgedBy === 'bound' ? `allowed ${formatNumber(loss.tolerance.rtol)}` : '',
+    lossJudgedBy === 'bound' && !isExcusedByFloat16(quantisation) ? `allowed ${formatNumber(loss.tolerance.rtol)}` : '',
   ];
   const verdict = lossJudgedBy === 'nothing' && loss.passed ? 'told, not judged' : loss.passed ? colour.green('passed') : colour.red('failed');
   say(`loss     against ${safeText(loss.expected)}: ${facts.filter((fact) => fact !== '').join(', ')}: ${verdict}`);

@@ -2,7 +2,7 @@
 import { describeClaims } from '../model/claims.js';
 import { describeBriefly } from '../verify/agreement.js';
 import { describeFar, isSameNet } from '../verify/loss.js';
-import type { Report, Verdict } from '../verify/report.js';
+import type { QuantisationReport, Report, Verdict } from '../verify/report.js';
 import { formatBound, formatCount, formatNumber, formatTimes } from './numbers.js';
 
 /** What the verdict is called; `nothing-compared` is said of a model of which not all outputs were compared, too. */
@@ -58,10 +58,15 @@ export function verdictSentence(report: Report): string {
     return `${engine} differs, and our own evaluator of the source and the written file's runtime agree with each other ${within}`;
   }
   const loss = report.quantisation;
-  if (loss && verdict === 'match' && loss.lossJudgedBy !== 'bound') {
+  const isLikeFloat16 = loss !== null && isExcusedByFloat16(loss);
+  if (loss && verdict === 'match' && (isLikeFloat16 || loss.lossJudgedBy !== 'bound')) {
     const far =
       loss.loss && !loss.loss.outputs.every(isSameNet) ? `, though on them its outputs are far from the source's (${describeFar(loss.loss.outputs)})` : '';
-    const cost = loss.lossJudgedBy === 'predictions' ? 'and predicts as the source does' : `and what that costs in predictions these inputs do not tell${far}`;
+    const cost = isLikeFloat16
+      ? `and moves outputs in proportion to what float16 does to this net (${formatTimes(loss.ofFloat16!)} times as far), which is sensitive to rounding`
+      : loss.lossJudgedBy === 'predictions'
+        ? 'and predicts as the source does'
+        : `and what that costs in predictions these inputs do not tell${far}`;
     const claims = report.weights?.claims;
     const whose = claims ? `made of the source's so that ${describeClaims(claims)}, as it says itself` : "the source's, narrowed";
     return `the file computes what its weights say, which are ${whose} (${loss.methods.join(', ')}), ${cost}${inHalf(report)}`;
@@ -79,6 +84,11 @@ export function verdictSentence(report: Report): string {
     verdict === 'match' && compared.of > 0 ? ` of ${compared.of === 1 ? 'the output' : `all ${compared.of} outputs`} (${formatCount(compared.values)})` : '';
   const error = besideLimit(report);
   return `${verdict === 'match' ? `every value${all}` : 'not every value'} ${within}${error && `; ${error}`} (${tolerance.why})${inHalf(report)}`;
+}
+
+/** Whether values are beyond the bound, and let be because float16 moves them as well. */
+export function isExcusedByFloat16({ loss, lossJudgedBy, ofFloat16 }: QuantisationReport): boolean {
+  return lossJudgedBy === 'bound' && ofFloat16 !== null && loss?.passed === true && loss.outputs.some(({ passed }) => !passed);
 }
 
 /** Whether what narrower weights cost, and no bound on values, speaks against a file. */

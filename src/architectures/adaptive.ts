@@ -1,6 +1,6 @@
 /** Resampling over known sizes, exactly: torchvision's AdaptiveAvgPool2d, where each output is the mean of its own window, and interpolation. */
 import { adaptiveMeans, type Matrix, plainPooling } from '../model/adaptive.js';
-import { float32Tensor } from '../model/tensor.js';
+import { numbersTensor } from '../model/numbers.js';
 import type { Net, Value } from './net.js';
 import { sizeOf } from './net.js';
 
@@ -16,8 +16,9 @@ export function adaptivePool(net: Net, x: Value, outH: number, outW: number): Va
   if (sizes.every((size, axis) => outs[axis]! % size === 0)) {
     return net.op('Resize', [x], { scales: [1, 1, outH / sizes[0], outW / sizes[1]] }, { name: 'avgpool' });
   }
-  const rows = net.transpose(mapped(net, x, adaptiveMeans(sizes[1], outW), 'avgpool.columns'), [0, 1, 3, 2]);
-  return net.transpose(mapped(net, rows, adaptiveMeans(sizes[0], outH), 'avgpool.rows'), [0, 1, 3, 2]);
+  // Rows first: what comes last is in its order already, where a dense layer behind may take the features in another, and keep them so.
+  const tall = mapped(net, net.transpose(x, [0, 1, 3, 2]), adaptiveMeans(sizes[0], outH), 'avgpool.rows');
+  return mapped(net, net.transpose(tall, [0, 1, 3, 2]), adaptiveMeans(sizes[1], outW), 'avgpool.columns');
 }
 
 /** The same where a published net does it to inputs that are not of its own size: another writing of the net may not, so it is told. */
@@ -80,6 +81,6 @@ function interpolation(size: number, out: number): Matrix {
 
 /** The last axis as sums of its places: a product with a matrix. */
 function mapped(net: Net, x: Value, matrix: Matrix, name: string): Value {
-  const kernel = float32Tensor(name, [matrix.length, matrix[0]!.length], matrix.flat(), { file: '' });
+  const kernel = numbersTensor(name, 'float32', [matrix.length, matrix[0]!.length], matrix.flat(), { file: '' });
   return net.op('MatMul', [x], {}, { name, weights: { kernel } });
 }

@@ -1,5 +1,6 @@
 /** Combinators: what the tables of papers are made of. */
-import { float32Tensor, reshape } from '../model/tensor.js';
+import { numbersTensor } from '../model/numbers.js';
+import { reshape } from '../model/tensor.js';
 import { type Activation, type ConvOptions, Departure, type Net, sizeOf, type Value } from './net.js';
 
 /** Widths of scaled nets: a multiple of eight, or of another number, and never more than a tenth below what was wanted. */
@@ -111,7 +112,7 @@ export function transposedConv(net: Net, x: Value, path: string, { out, kernel, 
 /** Each channel of each picture by its own mean and variance; with a scale and a shift where the net has them. */
 export function instanceNorm(net: Net, x: Value, path: string, epsilon = 1e-5): Value {
   const channels = sizeOf(x, 1);
-  const all = (value: number) => float32Tensor('', [channels], new Array<number>(channels).fill(value), { file: '' });
+  const all = (value: number) => numbersTensor('', 'float32', [channels], new Array<number>(channels).fill(value), { file: '' });
   const name = net.store.sourceName(path);
   const weights = net.store.shape(path, 'scale') ? net.weights(path, 'layer-norm', { scale: [channels], bias: [channels] }) : { scale: all(1), bias: all(0) };
   if (weights.scale!.shape.join() !== String(channels)) throw new Departure(name, `is of shape [${weights.scale!.shape}], but ${channels} channels flow in`);

@@ -16,13 +16,16 @@ const MAX_CHARACTERS = 2 ** 24;
 /** Ten thousand lines. */
 const MAX_TEXT_CHARACTERS = 2 ** 20;
 
-/** @throws ModelError 'malformed' naming the file, and the line or layer */
-export function describedFamily({ name, text }: Description): Family {
+/**
+ * @param under where in the file all of its weights lie
+ * @throws ModelError 'malformed' naming the file, and the line or layer
+ */
+export function describedFamily({ name, text }: Description, under?: string): Family {
   const isDocument = /^\s*[{[]/.test(text);
   if (text.length > (isDocument ? MAX_CHARACTERS : MAX_TEXT_CHARACTERS))
     throw new ModelError('unsafe', `${text.length} characters describe no net`, { file: name });
   try {
-    return isDocument ? documentArchitecture(parseJson(text), name) : parseArchitecture(text, name);
+    return isDocument ? documentArchitecture(parseJson(text), name, under) : parseArchitecture(text, name);
   } catch (error) {
     throw isModelError(error) ? error.at({ file: name }) : error;
   }

@@ -1,6 +1,6 @@
 /** DINOv3: Siméoni et al., "DINOv3", 2025, table 2: a vision transformer whose queries and keys are turned by where they stand. Names are timm's. */
 import { ModelError } from '../errors.js';
-import { float32Tensor } from '../model/tensor.js';
+import { numbersTensor } from '../model/numbers.js';
 import { layerNorm, layerScale } from './attention.js';
 import { attention, blend, type Turn } from './eva.js';
 import { family, TORCHVISION } from './family.js';
@@ -139,7 +139,7 @@ function turn(height: number, width: number, each: number, before: number, tempe
     ...new Array<number>(before * each).fill(still),
     ...angles.flatMap((pairs) => [...pairs, ...pairs].map(of)),
   ];
-  const tensor = (name: string, values: number[]) => float32Tensor(name, [before + height * width, each], values, { file: '' });
+  const tensor = (name: string, values: number[]) => numbersTensor(name, 'float32', [before + height * width, each], values, { file: '' });
   const [cosines, sines] = [tensor('rope.cos', rows(Math.cos, 1)), tensor('rope.sin', rows(Math.sin, 0))];
   return (net, x, name) => {
     const crossed = net.concat([net.constantOp('Mul', net.slice(x, 3, each / 2, each), -1), net.slice(x, 3, 0, each / 2)], 3);

@@ -67,12 +67,12 @@ function isSayable(value: AttributeValue): boolean {
 /**
  * A family of one net, from its document.
  *
+ * @param under where in the file all of its weights lie; names may begin with it or not
  * @throws ModelError 'malformed' for a document that is none
  */
-export function documentArchitecture(document: unknown, file: string): Family {
+export function documentArchitecture(document: unknown, file: string, under = ''): Family {
   const { inputs, outputs, layers, name } = checked(document);
   const [input] = inputs;
-  const [output] = outputs;
   const order = input!.layout === 'nhwc' ? [3, 1, 2] : [1, 2, 3];
   return family<object>({
     name: name ?? file.replace(/\.\w+$/, ''),
@@ -83,14 +83,20 @@ export function documentArchitecture(document: unknown, file: string): Family {
     input: order.map((axis) => input!.shape[axis]) as [number, number, number],
     side: 0,
     preprocessing: () => TORCHVISION,
-    spellings: (['torchvision', 'keras'] as const).map((ecosystem) => ({ ecosystem, spell: (path) => path })),
+    spellings: (['torchvision', 'keras'] as const).map((ecosystem) => ({
+      ecosystem,
+      spell: (path) => (path.startsWith(under) ? path.slice(under.length) : path),
+    })),
     measure: () => ({}),
     build(net, x) {
       const values = new Map([[input!.value, x]]);
       for (const layer of layers) values.set(layer.outputs[0]!, addLayer(net, layer, values));
-      const made = values.get(output!.value);
-      if (!made) throw malformed(`the output "${output!.value}" is made by no layer`);
-      return made;
+      const made = outputs.map(({ name, value }) => {
+        const found = values.get(value);
+        if (!found) throw malformed(`the output "${value}" is made by no layer`);
+        return [name, found] as const;
+      });
+      return made.length === 1 ? made[0]![1] : Object.fromEntries(made);
     },
   });
 }
@@ -116,17 +122,31 @@ function bindWeights(net: Net, { name, op, attributes, weights = {} }: Architect
   const kind = isDepthwise ? 'depthwise' : KINDS[op];
   const expected = Object.fromEntries(roles.map(([role, { shape }]) => [role, shape]));
   // Names of tensors are those of the file, unless it has its weights by layer.
-  const byLayer = net.ecosystem === 'keras' && kind ? net.weights(name, kind, expected) : null;
+  const byLayer = net.ecosystem === 'keras' && kind ? (separableWeights(net, name) ?? net.weights(name, kind, expected)) : null;
   return Object.fromEntries(
     roles.map(([role, { name: tensorName, shape, values }]) => {
       if (values) return [role, numbersTensor(tensorName, 'float32', shape, values, { file: '' })];
       const found = byLayer?.[role] ?? net.store.takeParameter(tensorName, shape);
       if (!found) throw new Departure(tensorName, 'is missing');
-      // A dense layer's matrix is stored [out, in], and a product takes [in, out]; a square one does not tell by its shape.
-      const isMatrix = op === 'MatMul' && !byLayer && found.shape.length === 2 && found.shape[0] === found.shape[1];
-      return [role, inShape(isMatrix ? permute(found, [1, 0]) : found, shape, tensorName)];
+      // A dense layer's matrix is stored [out, in], also as a convolution of one pixel, and a product takes [in, out]; a square one does not tell by its shape.
+      const matrix = op === 'MatMul' && !byLayer && shape.length === 2 ? asMatrix(found) : null;
+      return [role, inShape(matrix && matrix.shape[0] === matrix.shape[1] ? permute(matrix, [1, 0]) : (matrix ?? found), shape, tensorName)];
     }),
   );
+}
+
+/** Keras has the two convolutions of a separable one in one layer. */
+function separableWeights(net: Net, name: string): Layer['weights'] | null {
+  const layer = name.replace(/\.depthwise$/, '');
+  if (!net.store.shape(layer, 'pointwise')) return null;
+  const { depthwise, pointwise, bias } = net.weights(layer, 'separable', {}) as { depthwise: Tensor; pointwise: Tensor; bias?: Tensor };
+  return layer === name ? { kernel: pointwise, ...(bias ? { bias } : {}) } : { kernel: depthwise };
+}
+
+function asMatrix(tensor: Tensor): Tensor | null {
+  const { shape } = tensor;
+  if (shape.length < 2 || shape.slice(2).some((size) => size !== 1)) return null;
+  return shape.length === 2 ? tensor : reshape(tensor, shape.slice(0, 2));
 }
 
 function inShape(tensor: Tensor, shape: readonly number[], name: string): Tensor {
@@ -146,8 +166,12 @@ function checked(document: unknown): Readable {
   if (!isList(inputs) || !isList(outputs) || !isList(layers)) {
     throw malformed('an architecture has "inputs", "outputs" and "layers"; weighbridge arch <name> --json prints one');
   }
-  if (inputs.length !== 1 || outputs.length !== 1) throw malformed(`has ${inputs.length} inputs and ${outputs.length} outputs; one each is read`);
-  for (const port of [inputs[0], outputs[0]]) {
+  if (inputs.length !== 1 || outputs.length === 0)
+    throw malformed(`has ${inputs.length} inputs and ${outputs.length} outputs; one input is read, and one output or more`);
+  const names = outputs.map((port) => port?.name);
+  if (outputs.length > 1 && (names.some((name) => typeof name !== 'string') || new Set(names).size < names.length))
+    throw malformed('several outputs have a "name" each');
+  for (const port of [inputs[0], ...outputs]) {
     if (typeof port?.value !== 'string' || !isList(port.shape)) throw malformed('a port has a "value" and a "shape"');
   }
   if (inputs[0]!.shape.length !== 4 || inputs[0]!.shape.slice(1).some((size) => !Number.isInteger(size))) {

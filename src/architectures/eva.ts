@@ -2,7 +2,7 @@
  * EVA: Fang et al., "EVA: Exploring the Limits of Masked Visual Representation Learning at Scale", 2022; EVA-02: Fang et al., 2023, table 2,
  * whose queries and keys are turned by where they stand, and whose dense layers are gated. Names are timm's.
  */
-import { float32Tensor } from '../model/tensor.js';
+import { numbersTensor } from '../model/numbers.js';
 import { layerNorm, layerScale } from './attention.js';
 import { CLIP, family } from './family.js';
 import { head } from './head.js';
@@ -162,7 +162,7 @@ function turn(height: number, width: number, each: number, side: number): Turn {
     ...new Array<number>(each).fill(still),
     ...angles.flat().flatMap((angle) => [of(angle), of(angle)]),
   ];
-  const tensor = (name: string, values: number[]) => float32Tensor(name, [1 + height * width, each], values, { file: '' });
+  const tensor = (name: string, values: number[]) => numbersTensor(name, 'float32', [1 + height * width, each], values, { file: '' });
   const [cosines, sines] = [tensor('rope.cos', rows(Math.cos, 1)), tensor('rope.sin', rows(Math.sin, 0))];
   return (net, x, name) => {
     const [heads, tokens] = [sizeOf(x, 1), sizeOf(x, 2)];

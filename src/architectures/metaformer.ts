@@ -3,7 +3,8 @@
  * Vision", 2022 (PoolFormer v2, ConvFormer, CAFormer): one block, in which places are mixed by pooling, by a convolution or by attention.
  * Names are timm's, and transformers' of PoolFormer.
  */
-import { float32Tensor, reshape } from '../model/tensor.js';
+import { numbersTensor } from '../model/numbers.js';
+import { reshape } from '../model/tensor.js';
 import { layerNorm, selfAttention } from './attention.js';
 import { groupEpsilon, groupNorm } from './blocks.js';
 import { family, TORCHVISION } from './family.js';
@@ -202,5 +203,5 @@ function scaleOf(net: Net, x: Value, path: string) {
   const channels = sizeOf(x, 1);
   const scale = net.store.takeParameter(`${path}.weight`, [channels]);
   if (scale?.shape.join() !== String(channels)) throw new Departure(net.store.sourceName(path), `has no scale for each of ${channels} channels`);
-  return { scale, bias: float32Tensor('', [channels], new Array<number>(channels).fill(0), { file: '' }) };
+  return { scale, bias: numbersTensor('', 'float32', [channels], new Array<number>(channels).fill(0), { file: '' }) };
 }

@@ -245,8 +245,8 @@ function named({ title }: Family): string {
   return `${/^[AEIO]/.test(title) ? 'an' : 'a'} ${title}`;
 }
 
-function chosenFamilies({ arch, described, file }: RecogniseOptions): readonly Family[] {
-  if (described) return [describedFamily(described)];
+function chosenFamilies({ arch, described, file, under }: RecogniseOptions): readonly Family[] {
+  if (described) return [describedFamily(described, under)];
   if (arch === undefined) return families;
   const found = familyNamed(arch);
   if (!found) throw new ModelError('usage', unknownArchitecture(arch), { file });

@@ -154,7 +154,26 @@ describe('nets of one’s own', () => {
     await expect(convertInMemory(files, { described: { name: 'own.net', text } })).rejects.toThrow(told);
   });
 
-  it.each(['resnet-basic', 'vit', 'shufflenet_v2'])('are described by the document of %s, which gives the same net', async (name) => {
+  it.each([
+    'resnet-basic',
+    'vit',
+    'shufflenet_v2',
+    // Means over windows of several sizes, positions and shifts that are no weights.
+    'vgg-small-picture',
+    'dinov3-timm',
+    'cyclegan',
+    // Several outputs.
+    'ssd_vgg',
+    'resnet-several-heads',
+    // Names behind what stands before all of them.
+    'resnet-data-parallel',
+    'pix2pix',
+    // Convolutions of one pixel that are used as matrices, a square one among them.
+    'convnext-timm-hidden',
+    // Two convolutions in a layer.
+    'nasnet-keras',
+    'xception-keras',
+  ])('are described by the document of %s, which gives the same net', async (name) => {
     const folder = caseNamed(name);
     const { files, options } = openDialect(folder);
     const { result } = await convertInMemory(files, options);
@@ -162,6 +181,9 @@ describe('nets of one’s own', () => {
     const document = { schema: 'weighbridge/architecture@1', inputs, outputs, layers: architectureLayers(result.map!) };
     const again = await convertInMemory(files, { described: { name: 'own.json', text: JSON.stringify(document) } });
     expect(await distance(folder, again.bytes)).toBeLessThan(5e-5);
+    expect(again.result.map!.outputs.map(({ name, shape }) => [name, shape])).toEqual(
+      outputs.map(({ name, shape }) => [outputs.length > 1 ? name : 'output', shape]),
+    );
   });
 
   it.each([
@@ -189,7 +211,7 @@ describe('nets of one’s own', () => {
     await expect(convertInMemory(files, { described: { name: 'own.json', text } })).rejects.toThrow(/^own\.json, weight "x": a shape of 100 axes/);
   });
 
-  it.each(['vgg16', 'resnet50', 'swin_v2_t', 'inception_v3'])('%s prints as a document of the schema', (name) => {
+  it.each(['vgg16', 'resnet50', 'swin_v2_t', 'inception_v3', 'ssd300_vgg16', 'fasterrcnn_resnet50_fpn'])('%s prints as a document of the schema', (name) => {
     expect(validate(JSON.parse(JSON.stringify(describeArchitecture(name)))), JSON.stringify(validate.errors)).toBe(true);
   });
 });

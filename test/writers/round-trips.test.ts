@@ -12,6 +12,7 @@ import { isModelError } from '../../src/errors.js';
 import type { LayerMap } from '../../src/model/layer-map.js';
 import { elementCount, type Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
+import { verifyConversion } from '../../src/verify/verify.js';
 import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 
 /** The family's net, where it is not called like the family. */
@@ -147,6 +148,19 @@ describe.each(families.map(({ name }) => name))('%s', (family) => {
     const turned = to.startsWith('tfjs') || to.startsWith('keras') ? new Set([...found.keys()].map(sorted)) : new Set<string>();
     const lost = missing.filter(([bytes]) => !turned.has(sorted(bytes))).map(([, name]) => name);
     if (!IN_GROUPS[to]?.includes(family)) expect(lost).toEqual([]);
+  });
+});
+
+describe('features that are averaged over windows of several sizes', () => {
+  it.each(['keras-h5', 'keras-v3'])('reach the dense layer behind them in their order: %s', async (to) => {
+    const folder = ARCHITECTURE_CASES.find(({ title }) => title === 'architectures/vgg-small-picture')!.folder;
+    const { files, options } = openDialect(folder);
+    const sink = memorySink();
+    // 3 x 3 features for 7 x 7 places.
+    const result = await convert(files, sink, 'model.h5', { ...options, inputShape: [1, 3, 96, 96], to });
+    const target = { files: memoryFileSet(Object.fromEntries(sink.files), 'model.h5'), path: 'model.h5', format: to };
+    const report = await verifyConversion({ source: { files, path: 'model.pth' }, model: result.model, map: result.map, target });
+    expect(report.verdict).toBe('match');
   });
 });
 

@@ -2,6 +2,7 @@
 import { ModelError } from '../errors.js';
 import { DTYPE_BYTES } from '../model/dtype.js';
 import type { Dim, Layer, LayerMap } from '../model/layer-map.js';
+import { withKnown } from '../model/numbers.js';
 import { elementCount } from '../model/tensor.js';
 import { FREE_SIZE, shapesFed } from './inputs.js';
 
@@ -18,6 +19,11 @@ const MOST_HELD_BYTES = 2 ** 28 + 2 ** 26;
 
 /** A value of 256 MiB in float32: 64 channels of 1024 x 1024. Runtimes hold several such, and do not say so before the memory is gone. */
 const MAX_VALUE_ELEMENTS = 2 ** 26;
+const POOLINGS: ReadonlySet<string> = new Set(['MaxPool', 'AveragePool', 'LpPool']);
+/** Values that poolings look at: a minute of our evaluator's. */
+const MAX_READS = 2 ** 35;
+/** Those of one line of windows, whose places it holds. */
+const MAX_LINE_READS = 2 ** 28;
 /** Operators that repeat the graph inside of them, where they are kept as they came. */
 const REPEATING: ReadonlySet<string> = new Set(['Loop', 'Scan', 'While', 'StatelessWhile']);
 /** Steps of all loops whose number the file says: five seconds of the fastest, and more than any sequence is long that a net is given. */
@@ -32,11 +38,41 @@ const MOST_ROWS = 3;
  */
 export function checkSizes(map: LayerMap): void {
   const shapes = shapesFed(map, MOST_ROWS);
+  for (const layer of map.layers) {
+    const problem = tooManyReads(layer, (shapes.get(layer.outputs[0]!) ?? []).map(triedSize));
+    if (problem) throw new ModelError('engine', `${problem}. --no-verify converts without running.`, { layer: layer.name });
+  }
   const makers = [...map.inputs.map(({ name, value }) => ({ name, outputs: [value] })), ...map.layers];
   for (const { name, outputs } of makers) {
     const shape = outputs.map((output) => shapes.get(output) ?? []).find((sizes) => elementCount(sizes.map(triedSize)) > MAX_VALUE_ELEMENTS);
     if (!shape) continue;
     const problem = `its values have the shape [${shape}], and at most ${MAX_VALUE_ELEMENTS} elements are run. --no-verify converts without running.`;
+    throw new ModelError('engine', problem, { layer: name });
+  }
+}
+
+/** A pooling's kernel is two numbers, however much it looks at. */
+function tooManyReads({ op, attributes }: Layer, made: readonly number[]): string | null {
+  const { kernel_shape: kernel } = attributes;
+  if (!POOLINGS.has(op) || !Array.isArray(kernel)) return null;
+  const size = elementCount(kernel as number[]);
+  if (size * elementCount(made) <= MAX_READS && size * (made.at(-1) ?? 1) <= MAX_LINE_READS) return null;
+  return `windows of ${kernel.join(' x ')} at each of [${made}] places read more values than are run`;
+}
+
+/**
+ * Refuses ranges between stored ends that no machine holds: where these are no whole numbers, no shape says how long they are.
+ *
+ * @throws ModelError 'engine' naming the range
+ */
+export async function checkRanges({ layers }: Pick<LayerMap, 'layers'>): Promise<void> {
+  const constants = new Map(layers.flatMap(({ op, outputs, weights }) => (op === 'Constant' && weights.value ? [[outputs[0], weights.value] as const] : [])));
+  for (const { name, op, inputs } of layers) {
+    if (op !== 'Range') continue;
+    const ends = inputs.map((input) => constants.get(input));
+    const [from, to, by] = await Promise.all(ends.map(async (end) => end && (await withKnown(end)).known?.[0]));
+    if (from === undefined || to === undefined || by === undefined || !((to - from) / by > MAX_VALUE_ELEMENTS)) continue;
+    const problem = `a range from ${from} to ${to} in steps of ${by}, and at most ${MAX_VALUE_ELEMENTS} elements are run. --no-verify converts without running.`;
     throw new ModelError('engine', problem, { layer: name });
   }
 }
@@ -51,6 +87,8 @@ export function checkSteps({ layers }: Pick<LayerMap, 'layers'>): void {
   for (const { name, foreign: { steps = 0 } = {} } of layers) {
     sum += steps;
     if (sum <= MAX_STEPS) continue;
+    if (sum >= 2 ** 62)
+      throw new ModelError('engine', 'it repeats without end, or so often that none is seen. --no-verify converts without running.', { layer: name });
     const what = steps === sum ? `it repeats ${steps} times, loops within loops multiplied` : `with the loops before it, it repeats ${sum} times`;
     throw new ModelError('engine', `${what}, and at most ${MAX_STEPS} steps are run. --no-verify converts without running.`, { layer: name });
   }

@@ -1,6 +1,6 @@
 /** Verification of a conversion: the written file, read back by its consumer's own runtime, against the best witness there is. */
 import { ModelError } from '../errors.js';
-import { checkSizes, checkSteps, effortFor, isHuge, isLarge } from './effort.js';
+import { checkRanges, checkSizes, checkSteps, effortFor, isHuge, isLarge } from './effort.js';
 import { verifyLayers, withLayers } from './layer-witness.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import { comparePredictions } from './predictions.js';
@@ -38,6 +38,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
   if (!map) throw new ModelError('unsupported', 'there is no layer map to compare the file with', { file: target.files.label });
   checkSizes(map);
   checkSteps(map);
+  await checkRanges(map);
   const facts = model.format === 'onnx' && source.files.main !== null ? await (await import('./written/onnx.js')).onnxFacts(source.files) : NO_FACTS;
   const subjectOf = (written: WrittenModel): Subject => ({
     map,

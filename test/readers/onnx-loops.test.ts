@@ -174,10 +174,16 @@ describe('steps of a known number', () => {
       null,
     ],
     [
-      'without a limit of their own, as PyTorch exports them',
-      [around('outer', [inner('own')], [int64('own', [50_000], [])])],
+      'without a limit of their own, as PyTorch exports them: the condition ends them',
+      [withGraphs(node('Loop', ['outer', '', 'x'], ['y', 'z']), { body: BODY })],
       [numbersTensor('outer', 'int64', [], [2 ** 63], ORIGIN)],
       null,
+    ],
+    [
+      'without a limit, and with a condition that is handed on as it came',
+      [around('outer', [inner('own')], [int64('own', [50_000], [])])],
+      [numbersTensor('outer', 'int64', [], [2 ** 63], ORIGIN)],
+      /repeats without end/,
     ],
   ])('are counted together: %s', async (_, nodes, tensors, says) => {
     const outputs = nodes!.length > 1 ? ['a', 'b'] : ['y'];

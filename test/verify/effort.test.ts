@@ -8,7 +8,7 @@ import type { Dim, LayerMap } from '../../src/model/layer-map.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { constantTensor, float32Tensor, storedTensor, type Tensor } from '../../src/model/tensor.js';
 import { MIN_ROWS } from '../../src/verify/agreement.js';
-import { checkSizes, multiplications } from '../../src/verify/effort.js';
+import { checkRanges, checkSizes, multiplications } from '../../src/verify/effort.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { givenInputs, someInputs } from '../../src/verify/feeds.js';
 import { referenceWitness } from '../../src/verify/witness.js';
@@ -28,6 +28,27 @@ describe('what is run', () => {
     expect(() => checkSizes(map(['N', 128, 132, 132]))).not.toThrow();
     expect(() => checkSizes(map(['N', 128, 500, 500]))).toThrow(/elements are run/);
     expect(() => checkSizes(map([1, 'channels', 2000, 2000]))).toThrow(/elements are run/);
+  });
+
+  it.each([
+    [[3000, 3000], 3007, true],
+    [[1, 2 ** 27], 8, true],
+    [[7, 7], 512, false],
+  ])('counts what windows of %j read at %d x as many places', (kernel, size, isRefused) => {
+    const pool = makeLayer({ name: 'y', op: 'AveragePool', inputs: ['x'], outputs: ['y'], attributes: { kernel_shape: kernel, pads: [0, 0, 0, 0] } });
+    const shape = [1, 1, size, size];
+    const pooled = { ...map(shape), layers: [{ ...pool, attributes: { ...pool.attributes, pads: kernel.flatMap((each) => [each - 1]).concat([0, 0]) } }] };
+    if (isRefused) expect(() => checkSizes(pooled)).toThrow(/"y"|windows of/);
+    else expect(() => checkSizes(pooled)).not.toThrow();
+  });
+
+  it('refuses ranges between stored ends, which no shape says the length of', async () => {
+    const constant = (name: string, value: number) =>
+      makeLayer({ name, op: 'Constant', inputs: [], outputs: [name], weights: { value: float32Tensor(name, [], [value], { file: 'f' }) } });
+    const range = makeLayer({ name: 'k', op: 'Range', inputs: ['a', 'b', 'c'], outputs: ['k'] });
+    const ofRange = (to: number) => ({ layers: [constant('a', 0), constant('b', to), constant('c', 0.5), range] });
+    await expect(checkRanges(ofRange(1e9))).rejects.toThrow(/a range from 0 to 1000000000 in steps of 0.5/);
+    await expect(checkRanges(ofRange(100))).resolves.toBeUndefined();
   });
 });
 

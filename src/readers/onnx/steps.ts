@@ -41,8 +41,26 @@ async function workWithin({ op, domain, inputs, attributes }: ReadNode, stored: 
   const [steps, nodes] = [Math.max(0, ...inside.map((work) => work.steps)), Math.max(0, ...inside.map((work) => work.nodes))];
   if (!isOnnxDomain(domain) || (op !== 'Loop' && op !== 'Scan')) return { steps, nodes: 1 + nodes };
   const limit = op === 'Loop' ? await stored(inputs[0] ?? '') : scanned;
-  const own = limit === undefined || limit >= NO_LIMIT ? 1 : Math.max(0, limit);
+  const body = attributes.get('body');
+  const isOpen = limit === undefined || (limit >= NO_LIMIT && !(isGraph(body) && (await keepsOn(body))));
+  const own = isOpen ? 1 : Math.max(0, limit);
   return { steps: own * Math.max(1, steps), nodes: 1 + own * nodes };
+}
+
+/** Whether nothing in a loop's body ends it: the condition is handed on as it came, or is always true. */
+async function keepsOn({ nodes, initializers, inputs, outputs }: ReadGraph): Promise<boolean> {
+  const makers = new Map(nodes.map((node) => [node.outputs[0], node]));
+  let name = outputs[0]?.name ?? '';
+  // A name that is handed on in a circle is made by as many nodes as there are at most.
+  for (let passed = 0; passed <= nodes.length; passed++) {
+    if (name === inputs[1]?.name) return true;
+    const maker = makers.get(name);
+    const value = initializers.get(name) ?? maker?.attributes.get('value');
+    if (value && typeof value === 'object' && 'dtype' in value && isTensor(value)) return (await withKnown(value)).known?.[0] === 1;
+    if (maker?.op !== 'Identity') return false;
+    name = maker.inputs[0] ?? '';
+  }
+  return false;
 }
 
 /** Of a graph in a node, run once. */

@@ -90,6 +90,9 @@ export function compareRanks(map: Pick<LayerMap, 'outputs'>, wanted: Arrays, fou
 function inFile(port: Port, shown: SessionPort, layoutOf: LayoutOf): readonly Dim[] {
   const layout = layoutOf(port, shown);
   const rank = port.shape.length;
+  // A file that says no order may have the port's own, whatever convolutions behind it make of it.
+  const isSame = shown.shape.length === rank && shown.shape.every((size, axis) => typeof size !== 'number' || size === port.shape[axis]);
+  if (layout === 'other' && isSame) return port.shape;
   if (isChannelsLast(layout) === isChannelsLast(port.layout) || rank < 3) return port.shape;
   return (isChannelsLast(port.layout) ? toChannelsFirst(rank) : toChannelsLast(rank)).map((axis) => port.shape[axis]!);
 }

@@ -1,0 +1,24 @@
+/** A port of a file that says no order of axes is compared as it lies where it is the source's as it is. */
+import { expect, it } from 'vitest';
+import type { Layout } from '../../src/model/layer-map.js';
+import { compareInterface } from '../../src/verify/interface.js';
+
+const differences = (shown: readonly number[], layout: Layout) =>
+  compareInterface({
+    map: { inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: [1, 32, 40, 3], layout: 'nhwc' }], outputs: [] },
+    session: { inputs: [{ name: 'x', shape: shown }], outputs: [] },
+    aligned: { inputs: { places: [0], by: 'name' }, outputs: { places: [], by: 'name' } },
+    layoutOf: () => layout,
+    isOurs: false,
+    hasSameDTypes: true,
+  } as Parameters<typeof compareInterface>[0]).length;
+
+it.each<[readonly number[], Layout, boolean]>([
+  [[1, 32, 40, 3], 'other', true],
+  [[1, 3, 32, 40], 'other', true],
+  [[1, 40, 32, 3], 'other', false],
+  [[1, 32, 40, 3], 'nhwc', true],
+  [[1, 32, 40, 3], 'nchw', false],
+])('an input [1,32,40,3] that is [%s] in a file of layout %s is the same: %s', (shown, layout, isSame) => {
+  expect(differences(shown, layout) === 0).toBe(isSame);
+});

@@ -7,11 +7,11 @@ const differences = (shown: readonly number[], layout: Layout) =>
   compareInterface({
     map: { inputs: [{ name: 'x', value: 'x', dtype: 'float32', shape: [1, 32, 40, 3], layout: 'nhwc' }], outputs: [] },
     session: { inputs: [{ name: 'x', shape: shown }], outputs: [] },
-    aligned: { inputs: { places: [0], by: 'name' }, outputs: { places: [], by: 'name' } },
+    aligned: { inputs: { places: [0], by: 'name', candidates: [] }, outputs: { places: [], by: 'name', candidates: [] } },
     layoutOf: () => layout,
     isOurs: false,
     hasSameDTypes: true,
-  } as Parameters<typeof compareInterface>[0]).length;
+  }).length;
 
 it.each<[readonly number[], Layout, boolean]>([
   [[1, 32, 40, 3], 'other', true],

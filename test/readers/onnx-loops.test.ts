@@ -185,6 +185,13 @@ describe('steps of a known number', () => {
       [numbersTensor('outer', 'int64', [], [2 ** 63], ORIGIN)],
       /repeats without end/,
     ],
+    [
+      'whose limit is left out, with a condition that is handed on as it came',
+      [around('', [inner('own')], [int64('own', [50_000], [])])],
+      [],
+      /repeats without end/,
+    ],
+    ['whose limit is left out: the condition ends them', [withGraphs(node('Loop', ['', '', 'x'], ['y', 'z']), { body: BODY })], [], null],
   ])('are counted together: %s', async (_, nodes, tensors, says) => {
     const outputs = nodes!.length > 1 ? ['a', 'b'] : ['y'];
     const map = await mapOf(

@@ -40,7 +40,8 @@ async function workWithin({ op, domain, inputs, attributes }: ReadNode, stored: 
   // One branch of several is taken.
   const [steps, nodes] = [Math.max(0, ...inside.map((work) => work.steps)), Math.max(0, ...inside.map((work) => work.nodes))];
   if (!isOnnxDomain(domain) || (op !== 'Loop' && op !== 'Scan')) return { steps, nodes: 1 + nodes };
-  const limit = op === 'Loop' ? await stored(inputs[0] ?? '') : scanned;
+  // A limit that is left out is none.
+  const limit = op === 'Scan' ? scanned : inputs[0] ? await stored(inputs[0]) : NO_LIMIT;
   const body = attributes.get('body');
   const isOpen = limit === undefined || (limit >= NO_LIMIT && !(isGraph(body) && (await keepsOn(body))));
   const own = isOpen ? 1 : Math.max(0, limit);

@@ -8,7 +8,12 @@ export function listed(names: Iterable<string>, most = 8): string {
 
 /** "1 layer", "2 layers". */
 export function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
+  return `${count} ${plural(count, what)}`;
+}
+
+/** The word alone, where the number is written in another way. */
+export function plural(count: number, what: string): string {
+  return count === 1 ? what : `${what}s`;
 }
 
 const LONGEST = 120;

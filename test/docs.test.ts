@@ -5,12 +5,10 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync,
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { memorySource } from '../src/bytes/byte-source.js';
 import { commands } from '../src/cli/commands/index.js';
-import { readNpz } from '../src/containers/npy.js';
-import { tensorBytes } from '../src/model/tensor.js';
 import { DIGITS, ROOT, temporaryFolder, weighbridge } from './cli/run-cli.js';
 import { liteModel } from './lite-models.js';
+import { writeSavedModel } from './saved-model.js';
 import { graphDef, placeholder } from './tf-graphs.js';
 
 const DOCS = join(ROOT, 'docs');
@@ -107,10 +105,7 @@ async function othersFiles(folder: string): Promise<void> {
   writeFileSync(join(folder, 'frozen.pb'), graphDef({ nodes: [placeholder('x', [2, 3]), relu], weights: {}, inputs: ['x'], outputs: ['y'] }));
   const ports = ['x', 'y'].map((name) => ({ name, shape: [2, 3], type: 0 }));
   writeFileSync(join(folder, 'model.tflite'), liteModel(ports, [{ code: 19, inputs: [0], outputs: [1] }], [0], [1]));
-  const savedModels = join(ROOT, 'test/fixtures/tensorflow-real/saved.npz');
-  mkdirSync(join(folder, 'saved/variables'), { recursive: true });
-  for (const [key, tensor] of await readNpz(memorySource(readFileSync(savedModels), savedModels)))
-    if (key.startsWith('functions/file ')) writeFileSync(join(folder, 'saved', key.slice('functions/file '.length)), await tensorBytes(tensor));
+  await writeSavedModel(join(folder, 'saved'));
   const normalised = join(ROOT, 'test/fixtures/caffe/vgg11-batch-norm/model.caffemodel');
   for (const words of ['net.caffemodel -o in.onnx', 'net.caffemodel -o out.onnx', 'model.h5 -o web --to tfjs', `${normalised} -o normalised.onnx`]) {
     const { status, stderr } = weighbridge(['convert', ...words.split(' '), '--no-verify'], folder);

@@ -2,7 +2,7 @@
 import type { EvaluationDocument } from '../evaluate/document.js';
 import { share } from '../verify/agreement.js';
 import { asTheyLie } from '../verify/pictures/index.js';
-import { listed } from '../words.js';
+import { listed, plural } from '../words.js';
 import { colour, formatCount, formatTime, safeText, table } from './print.js';
 
 const CONFUSED = 10;
@@ -22,7 +22,7 @@ export function printEvaluation(say: (text: string) => void, document: Evaluatio
           shards.map(({ index }) => String(index)),
           PARTS,
         )} of ${shards[0]?.of}`;
-  fact('data', `${data.path}   ${formatCount(data.pictures)} pictures${part}; ${data.prepared}`);
+  fact('data', `${data.path}   ${formatCount(data.pictures)} ${plural(data.pictures, 'picture')}${part}; ${data.prepared}`);
   say('');
   const right = (title: string) => ({ title, align: 'right' as const });
   const rows: string[][] = [];
@@ -54,7 +54,9 @@ export function printEvaluation(say: (text: string) => void, document: Evaluatio
   if (counts.turned > 0) fact('note', asTheyLie(counts.turned));
   for (const note of notes.slice(0, NOTES)) fact('note', note);
   if (notes.length > NOTES) fact('note', `${notes.length - NOTES} more`);
-  say(`${formatCount(counts.pictures)} pictures in ${formatTime(elapsedMs)}, ${(counts.pictures / (elapsedMs / 1000)).toFixed(1)} a second`);
+  say(
+    `${formatCount(counts.pictures)} ${plural(counts.pictures, 'picture')} in ${formatTime(elapsedMs)}, ${(counts.pictures / (elapsedMs / 1000)).toFixed(1)} a second`,
+  );
 }
 
 /** What was asked for and is not so. */

@@ -5,7 +5,7 @@
 
 import { drawingLayers } from '../model/drawing.js';
 import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
-import { listed, RUNTIMES_FAULT, TOO_SENSITIVE_THERE } from '../words.js';
+import { listed, plural, RUNTIMES_FAULT, TOO_SENSITIVE_THERE } from '../words.js';
 import { formatCount } from './numbers.js';
 import { capitalise } from './verdict.js';
 
@@ -120,7 +120,7 @@ function storedOf({ tensors }: WeightsReport, layer: string, role: string) {
 
 function overflowAdvice(layer: string, role: string, count: number, dtype: string): string {
   const wider = dtype === 'float16' ? 'bfloat16 and float32 hold them' : 'float32 may hold them';
-  return `${formatCount(count)} values of ${role} of layer "${layer}" are too large for ${dtype} and became infinite: ${wider}.`;
+  return `${formatCount(count)} ${plural(count, 'value')} of ${role} of layer "${layer}", too large for ${dtype}, became infinite: ${wider}.`;
 }
 
 /** What loses less than a dtype, by what was stored; nothing is told to be wider than itself. */

@@ -1,5 +1,5 @@
 /** The page, clicked through in a browser: every kind of source, to other formats, proven, compared, cancelled, and what is no model. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,8 @@ import { nodeFileSet } from '../../src/node/index.js';
 import { CHROMIUM, NO_CHROMIUM, openPage, type Page } from '../chromium.js';
 import { DIGITS } from '../cli/run-cli.js';
 import { byte, int, liteModel, table } from '../lite-models.js';
+import { writeSavedModel } from '../saved-model.js';
+import { graphDef, placeholder } from '../tf-graphs.js';
 import { serve, type WebServer } from '../web-server.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,6 +34,8 @@ const CONVOLUTION = liteModel(
   [3],
 );
 
+const RELU = { name: 'y', op: 'Relu', input: ['x'], attr: { T: { type: 1 } } };
+
 describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHROMIUM.why}`, () => {
   let folder: string;
   let server: WebServer;
@@ -47,9 +51,10 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     server = await serve(files);
     const options: Readonly<Record<string, ConvertOptions>> = {
       tfjs: { to: 'tfjs' },
+      graph: { to: 'tfjs-graph' },
       'labelled.onnx': { labels: Array.from({ length: 10 }, (_, i) => `numeral ${i}`) },
     };
-    for (const to of ['model.onnx', 'labelled.onnx', 'model.safetensors', 'model.npz', 'model.keras', 'tfjs']) {
+    for (const to of ['model.onnx', 'labelled.onnx', 'model.safetensors', 'model.npz', 'model.keras', 'tfjs', 'graph']) {
       const sink = memorySink();
       const source = await nodeFileSet(join(DIGITS, 'digits.h5'));
       await convert(source, sink, to, options[to] ?? {});
@@ -66,6 +71,8 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     writeFileSync(own(`tfjs-1.2/${bare}`), readFileSync(own(`tfjs/${shard}`)));
     writeFileSync(own('tfjs-1.2/model.json'), readFileSync(own('tfjs/model.json'), 'utf8').replaceAll(shard!, bare));
     writeFileSync(own('model.tflite'), CONVOLUTION);
+    writeFileSync(own('frozen.pb'), graphDef({ nodes: [placeholder('x', [2, 3]), RELU], weights: {}, inputs: ['x'], outputs: ['y'] }));
+    await writeSavedModel(own('saved'));
     // Chromium brings a program that computes as a GPU does.
     page = await openPage(['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']);
     await page.emulate({});
@@ -87,7 +94,7 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
   const isShown = (selector: string) => `document.querySelector('${selector}') && !document.querySelector('${selector}').hidden`;
 
   async function give(...paths: string[]): Promise<void> {
-    await page.setFiles('#files', paths);
+    await page.setFiles(statSync(paths[0]!).isDirectory() ? '#folder' : '#files', paths);
     await page.waitFor(`(${isShown('#model')}) || (${isShown('#trouble')}) || (${isShown('#comparison')})`);
   }
 
@@ -109,7 +116,17 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
     return text('#status');
   }
 
-  const SOURCES: readonly { readonly title: string; readonly files: () => string[]; readonly says: RegExp; readonly to: string; readonly verdict: string }[] = [
+  interface Source {
+    readonly title: string;
+    readonly files: () => string[];
+    readonly says: RegExp;
+    /** What a program does not say. */
+    readonly inputShape?: string;
+    readonly to: string;
+    readonly verdict: string;
+  }
+
+  const SOURCES: readonly Source[] = [
     { title: 'Keras HDF5', files: () => [join(DIGITS, 'digits.h5')], says: /22/, to: 'onnx', verdict: 'match' },
     { title: 'Keras 3 archive', files: () => [own('model.keras')], says: /predictions/, to: 'tfjs', verdict: 'match' },
     { title: 'PyTorch', files: () => [join(DIGITS, 'digits.pth')], says: /float32/, to: 'onnx', verdict: 'match' },
@@ -135,13 +152,38 @@ describe.skipIf(CHROMIUM === null && !NO_CHROMIUM.isRequired)(`the page${NO_CHRO
       to: 'keras-v3',
       verdict: 'match',
     },
+    {
+      title: 'TensorFlow.js graph model',
+      files: () => readdirSync(own('graph')).map((name) => own(`graph/${name}`)),
+      says: /predictions/,
+      to: 'onnx',
+      verdict: 'match',
+    },
+    { title: 'TensorFlow frozen graph or SavedModel', files: () => [own('frozen.pb')], says: /Relu/, to: 'onnx', verdict: 'match' },
+    { title: 'TensorFlow frozen graph or SavedModel', files: () => [own('saved')], says: /MatMul/, to: 'tfjs-graph', verdict: 'match' },
+    {
+      title: 'PyTorch',
+      files: () => [fixture('torchscript/frozen-residual/model.pt')],
+      says: /TorchScript/,
+      inputShape: '1,3,32,32',
+      to: 'onnx',
+      verdict: 'match',
+    },
+    { title: 'PyTorch', files: () => [fixture('torch-2/exported-asked/model.pt2')], says: /torch\.export/, to: 'onnx', verdict: 'match' },
     { title: 'TensorFlow Lite', files: () => [own('model.tflite')], says: /Conv/, to: 'onnx', verdict: 'match' },
     { title: 'safetensors', files: () => [own('model.safetensors')], says: /18 tensors/, to: 'npz', verdict: 'match' },
     { title: 'NumPy npz', files: () => [own('model.npz')], says: /18 tensors/, to: 'safetensors', verdict: 'match' },
   ];
 
-  it.each(SOURCES)('$title is shown, converted to $to and proven', async ({ title, files, says, to, verdict }) => {
+  it.each(SOURCES)('$title is shown, converted to $to and proven', async ({ title, files, says, inputShape, to, verdict }) => {
     await give(...files());
+    if (inputShape) {
+      await page.evaluate(`(() => {
+        document.querySelector('#say [name=inputShape]').value = '${inputShape}';
+        document.querySelector('#say').requestSubmit();
+      })()`);
+      await page.waitFor(`!document.querySelector('#facts').innerText.includes('weights only')`);
+    }
     expect((await text('#facts .verdict')).toLowerCase()).toBe(title.toLowerCase());
     expect(await text('#facts')).toMatch(says);
     expect(await convertTo(to)).toBe(`verified: ${verdict}`);

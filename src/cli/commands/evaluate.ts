@@ -1,4 +1,5 @@
 /** `weighbridge evaluate`: a net on labelled pictures, alone or against another, in parts that are put together later. */
+
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -17,6 +18,7 @@ import { checkOneOrigin, shownName } from '../../node/remote/location.js';
 import { openModel } from '../../readers/open.js';
 import type { EngineName } from '../../verify/engines/names.js';
 import { findWrittenFormat } from '../../verify/written/index.js';
+import { counted } from '../../words.js';
 import { commandHost } from '../engine-host.js';
 import {
   addOtherOptions,
@@ -137,7 +139,7 @@ async function runEvaluation(voice: Voice, path: string, flags: EvaluateFlags, p
       shard: flags.shard,
     };
     const rows = flags.rows === undefined ? [] : readRows(flags.rows, head);
-    if (rows.length > 0) voice.tell(errColour.dim(`${rows.length} pictures are in ${flags.rows} already`));
+    if (rows.length > 0) voice.tell(errColour.dim(`${counted(rows.length, 'picture')} ${rows.length === 1 ? 'is' : 'are'} in ${flags.rows} already`));
     const done = new Set(rows.map(({ name }) => name));
     const failed: { name: string; problem: string }[] = [];
     const { index, of } = flags.shard;

@@ -42,7 +42,7 @@ export async function readPytorch(files: FileSet, options: ReadOptions): Promise
   const labels = isScript ? null : labelsInCheckpoint(first?.content.value);
   return {
     format: 'pytorch',
-    producer: isScript ? 'PyTorch (TorchScript)' : isPaddle ? 'PaddlePaddle' : 'PyTorch',
+    producer: isScript ? 'PyTorch (TorchScript)' : isPaddle ? 'PaddlePaddle' : isPlain(first) ? null : 'PyTorch',
     tensors: weights,
     ...(labels ? { labels } : {}),
     details: {
@@ -122,6 +122,11 @@ const PADDLE =
 
 function namesPaddle({ content: { value } }: Part): boolean {
   return value instanceof Map && value.has(PADDLE_NAMES);
+}
+
+/** A pickle of Python itself: whoever made what is in it, PyTorch did not write it. */
+function isPlain(part: Part | undefined): boolean {
+  return part?.content.container === 'plain pickle' || part?.content.container === 'pickle in an array';
 }
 
 /** What a program holds: the tensors of its modules, and those that became constants of its code, as all are once it was frozen. */

@@ -1,8 +1,10 @@
 /** Folders of pictures as inputs, with their classes where they have any. */
+
 import { decodePicture } from '../../containers/pictures.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';
 import { constantTensor, elementCount, float32Tensor, type Tensor } from '../../model/tensor.js';
+import { counted } from '../../words.js';
 import { LABELS } from '../feeds.js';
 import { labelsFor } from './labels.js';
 import { describePlan, planPictures, preparePicture } from './prepare.js';
@@ -65,7 +67,7 @@ export async function pictureInputs(
   const origin = { file: folder.label };
   const arrays = new Map([[port.name, constantTensor(port.name, 'float32', shape, new Uint8Array(values.buffer), origin)]]);
   if (labels) arrays.set(LABELS, float32Tensor(LABELS, [count], labels, origin));
-  const which = count === folder.names.length ? `${count} pictures` : `${count} of ${folder.names.length} pictures, spread evenly`;
+  const which = count === folder.names.length ? counted(count, 'picture') : `${count} of ${folder.names.length} pictures, spread evenly`;
   const more = [...(turned > 0 ? [asTheyLie(turned)] : []), ...(folder.leftOut ?? [])].map((sentence) => `inputs: ${sentence}`);
   return { arrays, notes: [`inputs: ${which}; ${describePlan(plan)}`, ...more, ...(note === null ? [] : [note])] };
 }

@@ -56,12 +56,15 @@ function tensorSection(tensors: readonly TensorDiff[]): Markup {
 
 function tensorTable(rows: readonly TensorDiff[]): Markup {
   const number = (value: number | null | undefined) => (value === null || value === undefined ? '' : formatNumber(value));
+  // On a phone columns without a number would push what was found out of sight.
+  const isMeasured = rows.some(({ statistics }) => statistics);
+  const measured = ({ statistics }: TensorDiff) =>
+    html`<td class="n">${number(statistics?.maxAbsolute)}</td><td class="n">${number(statistics?.relativeL2)}</td><td class="n">${statistics?.cosine == null ? '' : statistics.cosine.toFixed(4)}</td>`;
   return html`<div class="scroll" tabindex="0"><table>
-    <thead><tr><th>layer</th><th>role</th><th>shape</th><th class="n">max abs</th><th class="n">rel L2</th><th class="n">cosine</th><th>found</th><th>how</th></tr></thead>
+    <thead><tr><th>layer</th><th>role</th><th>shape</th>${isMeasured ? html`<th class="n">max abs</th><th class="n">rel L2</th><th class="n">cosine</th>` : null}<th>found</th><th>how</th></tr></thead>
     <tbody>${rows.map(
       (tensor) => html`
-      <tr><td>${tensor.layer}</td><td>${tensor.role}</td><td class="shape">${describeShapes(tensor)}</td><td class="n">${number(tensor.statistics?.maxAbsolute)}</td>
-      <td class="n">${number(tensor.statistics?.relativeL2)}</td><td class="n">${tensor.statistics?.cosine == null ? '' : tensor.statistics.cosine.toFixed(4)}</td><td>${statusBadge(tensor)}</td><td>${noteOf(tensor)}</td></tr>`,
+      <tr><td>${tensor.layer}</td><td>${tensor.role}</td><td class="shape">${describeShapes(tensor)}</td>${isMeasured ? measured(tensor) : null}<td>${statusBadge(tensor)}</td><td>${noteOf(tensor)}</td></tr>`,
     )}</tbody></table></div>`;
 }
 

@@ -147,7 +147,8 @@ function timmNames(blocks: readonly Block[]): Spell {
   });
   names.set(`features.${blocks.length + 1}.0`, `blocks.${s + 1}.0.conv`);
   names.set(`features.${blocks.length + 1}.1`, `blocks.${s + 1}.0.bn1`);
-  return (path) => names.get(path) ?? null;
+  // What lies in a Sequential that somebody put in the place of the classifier.
+  return (path) => names.get(path) ?? (path.startsWith('classifier.3.') ? path.replace('.3', '') : null);
 }
 
 /** timm widens behind the mean by a convolution. */

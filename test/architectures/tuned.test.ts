@@ -7,8 +7,8 @@ import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 import { atOnce } from './at-once.js';
 import { blank } from './blank.js';
 
-/** A face's embedding is no head; LeNet's layers are all its own; MobileNet v3's last but one layer is a part of timm's head. */
-const REFUSED = ['iresnet', 'lenet-layers', 'mobilenet_v3-timm', 'mobilenet_v3-timm-minimal', 'mobilenet_v3-timm-oldest'];
+/** A face's embedding is no head; LeNet's layers are all its own. */
+const REFUSED = ['iresnet', 'lenet-layers'];
 const HEADS = ['head', 'classifier', 'fc'];
 
 it('is so of every net whose head is one dense layer', { tags: 'slow' }, async () => {

@@ -1,5 +1,4 @@
 /** A verification report as text. */
-
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
 import {

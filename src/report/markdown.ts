@@ -1,5 +1,4 @@
 /** Markdown for a pull request or a job's summary: the verdict first, then short tables. */
-
 import { describeAgreement } from '../verify/agreement.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
 import { counted } from '../words.js';

@@ -1,5 +1,4 @@
 /** A witness whose answers are all taken before the written file is opened, so that memory holds one of the two at a time. */
-
 import type { HeldLayers } from './held-layers.js';
 import type { VerifyOptions } from './options.js';
 import type { SamplesToRun } from './samples.js';

@@ -207,7 +207,7 @@ function plainDistances(expected: NdArray['data'], actual: NdArray['data'], { sc
 }
 
 /** By places: walking through an iterator takes several times as long, and layers have millions of values. */
-function largestFinite(data: NdArray['data']): number {
+export function largestFinite(data: NdArray['data']): number {
   let largest = 0;
   for (let i = 0; i < data.length; i++) {
     const size = Math.abs(Number(data[i]));

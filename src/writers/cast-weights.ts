@@ -1,5 +1,4 @@
 /** Casts the weights that a writer is about to store, and tells what the cast lost. */
-
 import { type CastTally, castTensor, newCastTally } from '../model/cast.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../model/dtype.js';
 import type { Notice } from '../model/layer-map.js';

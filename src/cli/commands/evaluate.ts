@@ -1,5 +1,4 @@
 /** `weighbridge evaluate`: a net on labelled pictures, alone or against another, in parts that are put together later. */
-
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';

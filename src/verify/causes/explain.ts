@@ -10,6 +10,7 @@ import { inferMap, makeLayer, makersOf, type ValueType, valuesRead } from '../..
 import { elementCount } from '../../model/tensor.js';
 import { Allowance, shapesBy, stepsOf } from '../allowance.js';
 import { toLayout } from '../array.js';
+import { largestFinite } from '../compare.js';
 import { multiplications } from '../effort.js';
 import type { NdArray } from '../engine.js';
 import { exchangedOutputs } from '../exchanged.js';
@@ -156,16 +157,10 @@ async function explainValues(
 
 /** The first, and of the others the one with the largest numbers before the rest: it tells a bound from none. */
 function tellingApart([first, ...more]: readonly RunSample[]): RunSample[] {
-  const sizeOf = ({ feeds }: RunSample) => feeds.reduce((most, { data }) => Math.max(most, largest(data)), 0);
+  const sizeOf = ({ feeds }: RunSample) => feeds.reduce((most, { data }) => Math.max(most, largestFinite(data)), 0);
   const sizes = new Map(more.map((sample) => [sample, sizeOf(sample)]));
   const [widest] = more.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!);
   return [...new Set([first!, ...(widest ? [widest] : []), ...more])].slice(0, SAMPLES);
-}
-
-function largest(data: NdArray['data']): number {
-  let most = 0;
-  for (const value of data) most = Math.max(most, Math.abs(Number(value)) || 0);
-  return most;
 }
 
 interface Place {

@@ -1,5 +1,4 @@
 /** Folders of pictures as inputs, with their classes where they have any. */
-
 import { decodePicture } from '../../containers/pictures.js';
 import type { LayerMap } from '../../model/layer-map.js';
 import type { GivenPreparation } from '../../model/preparation.js';

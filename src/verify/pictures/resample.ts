@@ -49,14 +49,30 @@ export function resample(picture: Picture, width: number, height: number, { filt
 
 function nearest({ width: w, height: h, channels, data }: Picture, width: number, height: number): Pixels {
   const made = new Uint8Array(width * height * channels);
-  for (let y = 0, at = 0; y < height; y++) {
-    const row = Math.min(h - 1, Math.floor(((y + 0.5) * h) / height));
-    for (let x = 0; x < width; x++) {
-      const from = (row * w + Math.min(w - 1, Math.floor(((x + 0.5) * w) / width))) * channels;
+  const columns = nearestOf(w, width);
+  let at = 0;
+  for (const row of nearestOf(h, height)) {
+    for (const column of columns) {
+      const from = (row * w + column) * channels;
       for (let c = 0; c < channels; c++) made[at++] = data[from + c]!;
     }
   }
   return { width, height, channels, data: made };
+}
+
+/**
+ * Which pixel of `from` is taken for each of `to`. Middles are added up one after the other, as PIL does: where one lies between two pixels, the sum's rounding decides.
+ *
+ * @see https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Geometry.c, ImagingScaleAffine
+ */
+function nearestOf(from: number, to: number): number[] {
+  const step = from / to;
+  let middle = step / 2;
+  return Array.from({ length: to }, () => {
+    const taken = Math.min(from - 1, Math.floor(middle));
+    middle += step;
+    return taken;
+  });
 }
 
 interface Tap {

@@ -1,17 +1,18 @@
 /**
- * Builds a TensorFlow.js graph model: a TensorFlow GraphDef as JSON, whose constants lie in the weights' files.
+ * Operations of a TensorFlow.js graph model.
  *
- * Held to what the executor of @tensorflow/tfjs-converter 4.22 does: NHWC only; strings in base64, integers as text; `dilations` must be
- * there; poolings have SAME and VALID; softmax runs along the last axis.
+ * Held to what the executor of @tensorflow/tfjs-converter 4.22 does: NHWC only; `dilations` must be there; poolings have SAME and VALID; softmax
+ * runs along the last axis.
  */
-import { addDims, divideDim, multiplyDims, termsOf } from '../../model/dims.js';
-import type { Dim, Port } from '../../model/layer-map.js';
-import { Names } from '../../model/names.js';
-import { constantTensor, float32Tensor, type Origin, reshape, type Tensor } from '../../model/tensor.js';
-import { type NamedWeight, transposedShape, windowedShape } from './layers-target.js';
+import { addDims, multiplyDims } from '../../model/dims.js';
+import type { Dim } from '../../model/layer-map.js';
+import { reshape, type Tensor } from '../../model/tensor.js';
+import { type Attribute, FLOAT, GraphNodes, INT, text } from './graph-nodes.js';
+import { padded, sliced, subsampled } from './graph-padding.js';
+import { GraphSizes } from './graph-sizes.js';
+import { transposedShape, windowedShape } from './layers-target.js';
 import {
   type ConvolutionForm,
-  type FileNode,
   type FileValue,
   type FileWeight,
   inexpressible,
@@ -21,28 +22,6 @@ import {
   product,
   type Target,
 } from './target.js';
-import { nameNodes } from './valid-name.js';
-
-type Attribute = Readonly<Record<string, unknown>>;
-
-interface GraphNode extends FileNode {
-  readonly op: string;
-  /** With the name of each comes the number of the output, where it is not the first. */
-  readonly inputs: readonly FileValue[];
-  readonly attributes: Readonly<Record<string, Attribute>>;
-  /** Of a Const. */
-  readonly weight: FileWeight | null;
-}
-
-interface GraphPort {
-  readonly port: Port;
-  readonly value: FileValue;
-  readonly dtype: string;
-}
-
-const ORIGIN: Origin = { file: 'weighbridge' };
-const FLOAT: Attribute = { type: 'DT_FLOAT' };
-const INT: Attribute = { type: 'DT_INT32' };
 
 /** XNNPACK adds and multiplies values of so many axes; given more, TensorFlow.js (4.22) in WebAssembly makes arbitrary numbers of them, and tells the console. */
 const MOST_AXES = 6;
@@ -57,82 +36,27 @@ const SELU = { alpha: 1.6732632423543772, gamma: 1.0507009873554805 };
 const close = (a: number, b: number): boolean => Math.fround(a) === Math.fround(b);
 
 const ints = (values: readonly number[]): Attribute => ({ list: { i: values.map(String) } });
-const text = (value: string): Attribute => ({ s: btoa(value) });
 
-export class GraphTarget implements Target {
+export class GraphTarget extends GraphNodes implements Target {
   readonly runtime = 'TensorFlow.js';
   readonly anyOrder = true;
-  readonly #nodes: GraphNode[] = [];
-  readonly #names = new Names();
-  readonly #inputs: GraphPort[] = [];
-  readonly #outputs: GraphPort[] = [];
-  /** Constants that are there already; layers that share a weight share it. */
-  readonly #constants = new Map<Tensor, GraphNode>();
-  readonly #unnamed: GraphNode[] = [];
+  readonly #sizes = new GraphSizes(this);
 
-  /** The GraphDef. */
-  topology(): unknown {
-    const node = this.#nodes.map(({ name, op, inputs, attributes }) => ({
-      name,
-      op,
-      ...(inputs.length > 0 ? { input: inputs.map(reference) } : {}),
-      attr: attributes,
-    }));
-    // The version says which GraphDefs a reader must understand; TensorFlow 2.11 wrote this one.
-    return { node, library: {}, versions: { producer: 1286, minConsumer: 12 } };
+  sized(value: FileValue, shape: readonly Dim[]): void {
+    this.#sizes.see(value, shape);
   }
 
-  signature(): unknown {
-    const entries = (ports: readonly GraphPort[], word: string) => {
-      const names = ports.map(({ port }) => port.name);
-      // TensorFlow.js gives ports in the order of these keys, and JavaScript puts keys that are whole numbers first, by size.
-      const isMoved = Object.keys(Object.fromEntries(names.map((name) => [name, null]))).some((name, i) => name !== names[i]);
-      const keys = new Names();
-      return Object.fromEntries(
-        ports.map(({ port, value, dtype }) => [
-          keys.take(isMoved ? `${word}_${port.name}` : port.name),
-          { name: `${value.node.name}:0`, dtype, tensorShape: tensorShape(value.shape) },
-        ]),
-      );
-    };
-    return { inputs: entries(this.#inputs, 'in'), outputs: entries(this.#outputs, 'out') };
-  }
-
-  weights(): NamedWeight[] {
-    return this.#nodes.flatMap(({ name, weight }) => (weight ? [{ name, weight }] : []));
-  }
-
-  nameNodes(name: string, result: FileValue): void {
-    nameNodes(this.#unnamed.splice(0), name, result, this.#names);
-  }
-
-  input(port: Port, shape: readonly Dim[]): FileValue {
-    const isInteger = /^u?int|^bool/.test(port.dtype);
-    const dtype = isInteger ? 'DT_INT32' : 'DT_FLOAT';
-    const attributes = { dtype: { type: dtype }, shape: { shape: tensorShape(shape) } };
-    const value = this.#made(this.#add('Placeholder', 'input', [], attributes), shape);
-    this.nameNodes(port.name, value);
-    this.#inputs.push({ port, value, dtype });
-    if (!isInteger) return value;
-    // Everything but the numbers of an embedding's rows is computed in float32.
-    const cast = this.#made(this.#add('Cast', 'float32', [value], { SrcT: INT, DstT: FLOAT, Truncate: { b: false } }), shape);
-    this.nameNodes(`${port.name}/float32`, cast);
-    return cast;
-  }
-
-  output(port: Port, value: FileValue, ports: readonly Port[]): void {
-    // Where nodes are asked for by their names, TensorFlow.js takes a name for a key of the signature first, and gives that output in its place.
-    const isOthers = ports.some(({ name }) => name !== port.name && name === value.node.name);
-    const isTaken = value.output || isOthers || [...this.#inputs, ...this.#outputs].some((other) => other.value.node === value.node);
-    const own = isTaken ? this.#made(this.#add('Identity', 'identity', [value], { T: FLOAT }), value.shape) : value;
-    this.nameNodes(port.name, own);
-    this.#outputs.push({ port, value: own, dtype: 'DT_FLOAT' });
+  /** Whole numbers as a vector: sizes that may be free, and vectors of one in float32. @throws ModelError 'unsupported' */
+  vector(parts: readonly (Dim | FileValue)[]): FileValue {
+    return this.#sizes.vector(parts);
   }
 
   transpose(x: FileValue, perm: readonly number[]): FileValue {
-    const node = this.#add('Transpose', 'transpose', [x, this.ints('perm', perm)], { T: FLOAT, Tperm: INT });
-    return this.#made(
-      node,
+    return this.made(
+      'Transpose',
+      'transpose',
+      [x, this.ints('perm', perm)],
+      { T: FLOAT, Tperm: INT },
       perm.map((axis) => x.shape[axis]!),
     );
   }
@@ -140,9 +64,9 @@ export class GraphTarget implements Target {
   /** One free size is what is left over; the others are asked for when the graph runs. */
   reshape(x: FileValue, shape: readonly Dim[]): FileValue {
     const free = shape.flatMap((size, axis) => (typeof size === 'number' ? [] : [axis]));
-    const left = free.find((axis) => !this.#isKnowable(shape[axis]!)) ?? free.at(-1);
+    const left = free.find((axis) => !this.#sizes.isKnowable(shape[axis]!)) ?? free.at(-1);
     const sizes = this.vector(shape.map((size, axis) => (axis === left ? -1 : size)));
-    return this.#made(this.#add('Reshape', 'reshape', [x, sizes], { T: FLOAT, Tshape: INT }), shape);
+    return this.made('Reshape', 'reshape', [x, sizes], { T: FLOAT, Tshape: INT }, shape);
   }
 
   flatten(x: FileValue): FileValue {
@@ -150,174 +74,27 @@ export class GraphTarget implements Target {
     return this.reshape(x, [x.shape[0]!, sizes.every((size) => size !== null) ? product(sizes) : '?']);
   }
 
-  /** Where free sizes are seen first. */
-  readonly #seen = new Map<string, { readonly value: FileValue; readonly axis: number }>();
-  readonly #shapes = new Map<string, FileValue>();
-  readonly #sizes = new Map<string, FileValue>();
-
-  sized(value: FileValue, shape: readonly Dim[]): void {
-    shape.forEach((size, axis) => {
-      if (typeof size === 'string' && !this.#seen.has(size)) this.#seen.set(size, { value, axis });
-    });
-  }
-
-  #isKnowable(size: Dim): boolean {
-    if (typeof size === 'number' || this.#seen.has(size)) return true;
-    return termsOf(size)?.every(({ factors }) => factors.every((factor) => this.#isKnowable(typeof factor === 'string' ? factor : factor.of))) ?? false;
-  }
-
-  /** A size as a vector of one, in float32: as the graph sees it when it runs. @throws ModelError 'unsupported' */
-  #size(size: Dim): FileValue {
-    if (typeof size === 'number') return this.tensor('size', float32Tensor('size', [1], [size], ORIGIN));
-    const known = this.#sizes.get(size) ?? this.#asked(size) ?? this.#workedOut(size);
-    this.#sizes.set(size, known);
-    return known;
-  }
-
-  #asked(size: string): FileValue | null {
-    const seen = this.#seen.get(size);
-    if (!seen) return null;
-    const { value, axis } = seen;
-    const key = reference(value) || size;
-    const shape = this.#shapes.get(key) ?? this.#made(this.#add('Shape', 'input_shape', [value], { T: FLOAT, out_type: INT }), [value.shape.length]);
-    if (value.node.name !== '') this.#shapes.set(key, shape);
-    const own = this.#made(this.#add('Slice', 'size', [shape, this.ints('begin', [axis]), this.ints('size', [1])], { T: INT, Index: INT }), [1]);
-    return this.cast(own, 'DT_INT32', 'DT_FLOAT');
-  }
-
-  #workedOut(size: string): FileValue {
-    const terms = termsOf(size);
-    if (!terms) throw inexpressible(`the size "${size}" is known only when the model runs; give the sizes of the input with --input-shape`);
-    const one = (op: string, a: FileValue, b: FileValue) => this.#made(this.#add(op, 'size', [a, b], { T: FLOAT }), [1]);
-    const divided = (of: Dim, by: number) => this.#made(this.#add('Floor', 'size', [one('RealDiv', this.#size(of), this.#size(by))], { T: FLOAT }), [1]);
-    const products = terms.map(({ coefficient, factors }) => {
-      const sizes = factors.map((factor) => (typeof factor === 'string' ? this.#size(factor) : divided(factor.of, factor.by)));
-      return (coefficient === 1 && sizes.length > 0 ? sizes : [...sizes, this.#size(coefficient)]).reduce((a, b) => one('Mul', a, b));
-    });
-    return products.reduce((a, b) => one('AddV2', a, b));
-  }
-
-  /** Whole numbers as a vector: sizes that may be free, and vectors of one in float32. @throws ModelError 'unsupported' */
-  vector(parts: readonly (Dim | FileValue)[]): FileValue {
-    if (parts.every((part) => typeof part === 'number')) return this.ints('shape', parts as readonly number[]);
-    const values: FileValue[] = [];
-    for (let i = 0; i < parts.length; i++) {
-      const numbers: number[] = [];
-      while (typeof parts[i] === 'number') numbers.push(parts[i++] as number);
-      if (numbers.length > 0) values.push(this.ints('sizes', numbers));
-      const part = parts[i];
-      if (part !== undefined) values.push(this.cast(typeof part === 'object' ? part : this.#size(part), 'DT_FLOAT', 'DT_INT32'));
-    }
-    if (values.length === 1) return values[0]!;
-    const inputs = [...values, this.int('axis', 0)];
-    return this.#made(this.#add('ConcatV2', 'shape', inputs, { T: INT, Tidx: INT, N: { i: String(values.length) } }), [parts.length]);
-  }
-
   pad(x: FileValue, margins: Margins, mode: string, value: number): FileValue {
-    const cut = this.#crop(x, margins);
-    const adds = margins.map(([before, after]) => [Math.max(before, 0), Math.max(after, 0)] as const);
-    if (adds.every(([before, after]) => before === 0 && after === 0)) return cut;
-    if (mode === 'constant') return this.#padConstant(cut, adds, value);
-    if (mode === 'reflect') return this.#mirror(cut, adds, 'REFLECT');
-    if (mode !== 'edge') throw inexpressible(`padding with mode ${mode}`);
-    // A mirror that repeats the edge gives the edge, one element at a time.
-    let made = cut;
-    let left = adds;
-    while (left.some(([before, after]) => before > 0 || after > 0)) {
-      made = this.#mirror(
-        made,
-        left.map(([before, after]) => [Math.min(before, 1), Math.min(after, 1)] as const),
-        'SYMMETRIC',
-      );
-      left = left.map(([before, after]) => [Math.max(before - 1, 0), Math.max(after - 1, 0)] as const);
-    }
-    return made;
-  }
-
-  #padConstant(x: FileValue, margins: Margins, value: number): FileValue {
-    const amounts = this.#matrix('paddings', margins);
-    const node =
-      value === 0
-        ? this.#add('Pad', 'pad', [x, amounts], { T: FLOAT, Tpaddings: INT })
-        : this.#add('PadV2', 'pad', [x, amounts, this.scalar('pad_value', value)], { T: FLOAT, Tpaddings: INT });
-    return this.#made(node, grown(x.shape, margins));
-  }
-
-  #mirror(x: FileValue, margins: Margins, mode: string): FileValue {
-    const node = this.#add('MirrorPad', 'pad', [x, this.#matrix('paddings', margins)], { T: FLOAT, Tpaddings: INT, mode: text(mode) });
-    return this.#made(node, grown(x.shape, margins));
-  }
-
-  #crop(x: FileValue, margins: Margins): FileValue {
-    return margins.reduce((value, [before, after], axis) => {
-      if (before >= 0 && after >= 0) return value;
-      const size = knownSize(value.shape[axis]);
-      const [start, cut] = [Math.max(-before, 0), Math.max(-after, 0)];
-      return size === null ? this.#cutEnds(value, axis, start, cut) : this.slice(value, axis, start, size - cut);
-    }, x);
-  }
-
-  /** Without so many elements in front and behind, of an axis of free size. */
-  #cutEnds(x: FileValue, axis: number, start: number, cut: number): FileValue {
-    const all = 2 ** x.shape.length - 1;
-    const at = (number: number) =>
-      this.ints(
-        'bounds',
-        x.shape.map((_, other) => (other === axis ? number : 0)),
-      );
-    const attributes = {
-      T: FLOAT,
-      Index: INT,
-      begin_mask: { i: String(all - 2 ** axis) },
-      end_mask: { i: String(cut === 0 ? all : all - 2 ** axis) },
-      ellipsis_mask: { i: '0' },
-      new_axis_mask: { i: '0' },
-      shrink_axis_mask: { i: '0' },
-    };
-    const inputs = [
-      x,
-      at(start),
-      at(-cut),
-      this.ints(
-        'strides',
-        x.shape.map(() => 1),
-      ),
-    ];
-    return this.#made(this.#add('StridedSlice', 'cut', inputs, attributes), x.shape.with(axis, addDims(x.shape[axis]!, -start - cut)));
+    return padded(x, margins, mode, value, this);
   }
 
   slice(x: FileValue, axis: number, start: number, end: number): FileValue {
-    const begin = x.shape.map((_, other) => (other === axis ? start : 0));
-    const size = x.shape.map((_, other) => (other === axis ? end - start : -1));
-    const node = this.#add('Slice', 'slice', [x, this.ints('begin', begin), this.ints('size', size)], { T: FLOAT, Index: INT });
-    return this.#made(node, x.shape.with(axis, end - start));
+    return sliced(x, axis, start, end, this);
   }
 
   subsample(x: FileValue, strides: readonly number[]): FileValue {
-    const all = [1, ...strides, 1];
-    const zeros = all.map(() => 0);
-    const whole = { i: String(2 ** all.length - 1) };
-    const attributes = {
-      T: FLOAT,
-      Index: INT,
-      begin_mask: whole,
-      end_mask: whole,
-      ellipsis_mask: { i: '0' },
-      new_axis_mask: { i: '0' },
-      shrink_axis_mask: { i: '0' },
-    };
-    const inputs = [x, this.ints('begin', zeros), this.ints('end', zeros), this.ints('strides', all)];
-    const node = this.#add('StridedSlice', 'subsample', inputs, attributes);
-    return this.#made(
-      node,
-      x.shape.map((size, axis) => divideDim(addDims(size, all[axis]! - 1), all[axis]!)),
-    );
+    return subsampled(x, strides, this);
   }
 
   concat(xs: readonly FileValue[], axis: number): FileValue {
     const total = xs.map(({ shape }) => shape[axis]!).reduce(addDims);
-    const node = this.#add('ConcatV2', 'concat', [...xs, this.int('axis', axis)], { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } });
-    return this.#made(node, xs[0]!.shape.with(axis, total));
+    return this.made(
+      'ConcatV2',
+      'concat',
+      [...xs, this.int('axis', axis)],
+      { T: FLOAT, Tidx: INT, N: { i: String(xs.length) } },
+      xs[0]!.shape.with(axis, total),
+    );
   }
 
   resize(x: FileValue, factors: readonly number[], mode: 'nearest' | 'bilinear', sampling: string, wanted?: readonly Dim[]): FileValue {
@@ -337,7 +114,7 @@ export class GraphTarget implements Target {
         if (!Number.isInteger(factors[axis])) throw inexpressible('a resize of axes of free size by no whole factors; give the sizes with --input-shape');
         return multiplyDims(size, factors[axis]!);
       });
-    return this.#made(this.#add(op, 'resize', [x, this.vector(sizes)], attributes), [x.shape[0]!, ...sizes, x.shape[3]!]);
+    return this.made(op, 'resize', [x, this.vector(sizes)], attributes, [x.shape[0]!, ...sizes, x.shape[3]!]);
   }
 
   convolution(x: FileValue, form: ConvolutionForm): FileValue {
@@ -367,7 +144,7 @@ export class GraphTarget implements Target {
       ...(op === 'Conv2D' ? { use_cudnn_on_gpu: { b: true } } : {}),
       ...(op === 'Conv3D' ? {} : { explicit_paddings: ints([]) }),
     };
-    const made = this.#made(this.#add(op, op, [x, this.constant('kernel', kernel)], attributes), [x.shape[0]!, ...shape]);
+    const made = this.made(op, op, [x, this.constant('kernel', kernel)], attributes, [x.shape[0]!, ...shape]);
     return this.#withBias(made, bias);
   }
 
@@ -402,8 +179,10 @@ export class GraphTarget implements Target {
       use_cudnn_on_gpu: { b: true },
       explicit_paddings: ints([]),
     };
-    const node = this.#add('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.vector(shape), this.constant('kernel', kernel), x], attributes);
-    return this.#withBias(this.#made(node, shape), bias);
+    return this.#withBias(
+      this.made('Conv2DBackpropInput', 'Conv2DBackpropInput', [this.vector(shape), this.constant('kernel', kernel), x], attributes, shape),
+      bias,
+    );
   }
 
   dense(x: FileValue, kernel: FileWeight, bias: FileWeight | null): FileValue {
@@ -413,13 +192,12 @@ export class GraphTarget implements Target {
       return this.reshape(made, x.shape.with(-1, units));
     }
     const attributes = { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } };
-    const node = this.#add('MatMul', 'MatMul', [x, this.constant('kernel', kernel)], attributes);
-    return this.#withBias(this.#made(node, [x.shape[0]!, kernel.tensor.shape[1]!]), bias);
+    return this.#withBias(this.made('MatMul', 'MatMul', [x, this.constant('kernel', kernel)], attributes, [x.shape[0]!, kernel.tensor.shape[1]!]), bias);
   }
 
   #withBias(x: FileValue, bias: FileWeight | null): FileValue {
     if (!bias) return x;
-    return this.#made(this.#add('BiasAdd', 'BiasAdd', [x, this.constant('bias', bias)], { T: FLOAT, data_format: text('NHWC') }), x.shape);
+    return this.made('BiasAdd', 'BiasAdd', [x, this.constant('bias', bias)], { T: FLOAT, data_format: text('NHWC') }, x.shape);
   }
 
   matMul(a: FileValue, b: FileValue): FileValue {
@@ -428,9 +206,9 @@ export class GraphTarget implements Target {
     const batch = (shape: readonly Dim[]) => [...new Array<Dim>(rank - shape.length).fill(1), ...shape.slice(0, -2)];
     const [left, right] = [batch(a.shape), batch(b.shape)];
     const shape = [...left.map((size, axis) => (size === 1 ? right[axis]! : size)), a.shape.at(-2)!, b.shape.at(-1)!];
-    if (rank === 2) return this.#made(this.#add('MatMul', 'MatMul', [a, b], { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } }), shape);
+    if (rank === 2) return this.made('MatMul', 'MatMul', [a, b], { T: FLOAT, transpose_a: { b: false }, transpose_b: { b: false } }, shape);
     const operands = [this.#inBatches(a, left, shape.slice(0, -2)), this.#inBatches(b, right, shape.slice(0, -2))];
-    return this.#made(this.#add('BatchMatMulV2', 'BatchMatMulV2', operands, { T: FLOAT, adj_x: { b: false }, adj_y: { b: false } }), shape);
+    return this.made('BatchMatMulV2', 'BatchMatMulV2', operands, { T: FLOAT, adj_x: { b: false }, adj_y: { b: false } }, shape);
   }
 
   /** TensorFlow.js (4.22) begins with an operand's matrices anew after the last one: it repeats all of them, and none of them for itself. */
@@ -439,14 +217,16 @@ export class GraphTarget implements Target {
     if (first < 0 || own.slice(first).every((size, axis) => size === wanted[first + axis])) return x;
     const repeats = [...wanted.map((size, axis) => (own[axis] === 1 ? size : 1)).slice(own.length - (x.shape.length - 2)), 1, 1];
     const shape = x.shape.map((size, axis) => (repeats[axis] === 1 ? size : repeats[axis]!));
-    return this.#made(this.#add('Tile', 'repeated', [x, this.vector(repeats)], { T: FLOAT, Tmultiples: INT }), shape);
+    return this.made('Tile', 'repeated', [x, this.vector(repeats)], { T: FLOAT, Tmultiples: INT }, shape);
   }
 
   gather(x: FileValue, table: FileWeight): FileValue {
-    const numbers = this.#made(this.#add('Cast', 'indices', [x], { SrcT: FLOAT, DstT: INT, Truncate: { b: false } }), x.shape);
+    const numbers = this.made('Cast', 'indices', [x], { SrcT: FLOAT, DstT: INT, Truncate: { b: false } }, x.shape);
     const inputs = [this.constant('table', table), numbers, this.int('axis', 0)];
-    const node = this.#add('GatherV2', 'GatherV2', inputs, { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } });
-    return this.#made(node, [...x.shape, table.tensor.shape[1]!]);
+    return this.made('GatherV2', 'GatherV2', inputs, { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } }, [
+      ...x.shape,
+      table.tensor.shape[1]!,
+    ]);
   }
 
   normalise(x: FileValue, { scale, bias, mean, variance }: Readonly<Record<'scale' | 'bias' | 'mean' | 'variance', FileWeight>>, epsilon: number): FileValue {
@@ -456,7 +236,7 @@ export class GraphTarget implements Target {
     }
     const inputs = [x, this.constant('scale', scale), this.constant('bias', bias), this.constant('mean', mean), this.constant('variance', variance)];
     const attributes = { T: FLOAT, U: FLOAT, epsilon: { f: Math.fround(epsilon) }, data_format: text('NHWC'), is_training: { b: false } };
-    return this.#made(this.#add('FusedBatchNormV3', 'FusedBatchNormV3', inputs, attributes), x.shape);
+    return this.made('FusedBatchNormV3', 'FusedBatchNormV3', inputs, attributes, x.shape);
   }
 
   localResponse(x: FileValue, { radius, bias, alpha, beta }: { radius: number; bias: number; alpha: number; beta: number }): FileValue {
@@ -466,7 +246,7 @@ export class GraphTarget implements Target {
       return this.reshape(this.localResponse(this.reshape(x, picture), { radius, bias, alpha, beta }), x.shape);
     }
     const attributes = { T: FLOAT, depth_radius: { i: String(radius) }, bias: { f: bias }, alpha: { f: alpha }, beta: { f: beta } };
-    return this.#made(this.#add('LRN', 'LRN', [x], attributes), x.shape);
+    return this.made('LRN', 'LRN', [x], attributes, x.shape);
   }
 
   pool(x: FileValue, form: PoolForm): FileValue {
@@ -486,7 +266,7 @@ export class GraphTarget implements Target {
     };
     const op = `${kind === 'max' ? 'MaxPool' : 'AvgPool'}${size.length === 3 ? '3D' : ''}`;
     const spatial = windowedShape(x.shape.slice(1, -1), { window: size, strides, dilations: size.map(() => 1), padding });
-    return this.#made(this.#add(op, op, [x], attributes), [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
+    return this.made(op, op, [x], attributes, [x.shape[0]!, ...spatial, x.shape.at(-1)!]);
   }
 
   /**
@@ -506,7 +286,7 @@ export class GraphTarget implements Target {
 
   weightedAverage(x: FileValue, margins: Margins, form: PoolForm, factors: Tensor): FileValue {
     const pooled = this.pool(this.pad(x, margins, 'constant', 0), form);
-    return this.#made(this.#add('Mul', 'Mul', [pooled, this.tensor('factors', factors)], { T: FLOAT }), pooled.shape);
+    return this.made('Mul', 'Mul', [pooled, this.tensor('factors', factors)], { T: FLOAT }, pooled.shape);
   }
 
   padForMaximum(x: FileValue, margins: Margins, isNonNegative: boolean): FileValue {
@@ -515,9 +295,8 @@ export class GraphTarget implements Target {
 
   reduce(x: FileValue, kind: 'mean' | 'max' | 'sum', axes: readonly number[], keep: boolean): FileValue {
     const op = { mean: 'Mean', max: 'Max', sum: 'Sum' }[kind];
-    const node = this.#add(op, op, [x, this.ints('axes', axes)], { T: FLOAT, Tidx: INT, keep_dims: { b: keep } });
     const shape = keep ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)) : x.shape.filter((_, axis) => !axes.includes(axis));
-    return this.#made(node, shape);
+    return this.made(op, op, [x, this.ints('axes', axes)], { T: FLOAT, Tidx: INT, keep_dims: { b: keep } }, shape);
   }
 
   softmax(x: FileValue, isLog: boolean): FileValue {
@@ -525,19 +304,19 @@ export class GraphTarget implements Target {
     if (x.shape.length > MOST_AXES)
       return this.reshape(this.softmax(this.reshape(x, [x.shape.slice(0, -1).reduce(multiplyDims), x.shape.at(-1)!]), isLog), x.shape);
     const op = isLog ? 'LogSoftmax' : 'Softmax';
-    return this.#made(this.#add(op, op, [x], { T: FLOAT }), x.shape);
+    return this.made(op, op, [x], { T: FLOAT }, x.shape);
   }
 
   unary(x: FileValue, op: string, attributes: Readonly<Record<string, number>>): FileValue {
     const { alpha = 1, beta = 0, gamma = 1, min, max } = attributes;
-    const plain = (name: string, own = x) => this.#made(this.#add(name, name, [own], { T: FLOAT }), x.shape);
+    const plain = (name: string, own = x) => this.made(name, name, [own], { T: FLOAT }, x.shape);
     switch (op) {
       case 'LeakyRelu':
-        return this.#made(this.#add('LeakyRelu', 'LeakyRelu', [x], { T: FLOAT, alpha: { f: alpha } }), x.shape);
+        return this.made('LeakyRelu', 'LeakyRelu', [x], { T: FLOAT, alpha: { f: alpha } }, x.shape);
       case 'ThresholdedRelu': {
-        const isAbove = this.#made(this.#add('Greater', 'Greater', [x, this.scalar('threshold', alpha)], { T: FLOAT }), x.shape);
+        const isAbove = this.made('Greater', 'Greater', [x, this.scalar('threshold', alpha)], { T: FLOAT }, x.shape);
         const zeros = plain('ZerosLike');
-        return this.#made(this.#add('SelectV2', 'SelectV2', [isAbove, x, zeros], { T: FLOAT }), x.shape);
+        return this.made('SelectV2', 'SelectV2', [isAbove, x, zeros], { T: FLOAT }, x.shape);
       }
       case 'Elu':
         return alpha === 1 ? plain('Elu') : this.#elu(x, alpha, 1);
@@ -558,16 +337,16 @@ export class GraphTarget implements Target {
 
   /** gamma · (x above zero, alpha · (e^x - 1) below); Elu itself has alpha 1. */
   #elu(x: FileValue, alpha: number, gamma: number): FileValue {
-    const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
-    const negative = this.#made(this.#add('Minimum', 'Minimum', [x, this.scalar('zero', 0)], { T: FLOAT }), x.shape);
-    const below = this.withScalar('Mul', this.#made(this.#add('Elu', 'Elu', [negative], { T: FLOAT }), x.shape), alpha);
+    const above = this.made('Relu', 'Relu', [x], { T: FLOAT }, x.shape);
+    const negative = this.made('Minimum', 'Minimum', [x, this.scalar('zero', 0)], { T: FLOAT }, x.shape);
+    const below = this.withScalar('Mul', this.made('Elu', 'Elu', [negative], { T: FLOAT }, x.shape), alpha);
     const made = this.binary('Add', above, below, x.shape);
     return gamma === 1 ? made : this.withScalar('Mul', made, gamma);
   }
 
   #clip(x: FileValue, min: number, max: number): FileValue {
-    if (min === 0 && max === Number.POSITIVE_INFINITY) return this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
-    if (min === 0 && max === 6) return this.#made(this.#add('Relu6', 'Relu6', [x], { T: FLOAT }), x.shape);
+    if (min === 0 && max === Number.POSITIVE_INFINITY) return this.made('Relu', 'Relu', [x], { T: FLOAT }, x.shape);
+    if (min === 0 && max === 6) return this.made('Relu6', 'Relu6', [x], { T: FLOAT }, x.shape);
     let made = x;
     if (max !== Number.POSITIVE_INFINITY) made = this.withScalar('Min', made, max);
     return min === Number.NEGATIVE_INFINITY ? made : this.withScalar('Max', made, min);
@@ -579,10 +358,10 @@ export class GraphTarget implements Target {
    */
   slope(x: FileValue, slope: FileWeight): FileValue {
     if (!isTrailing(slope.tensor.shape, x.shape)) {
-      const above = this.#made(this.#add('Relu', 'Relu', [x], { T: FLOAT }), x.shape);
+      const above = this.made('Relu', 'Relu', [x], { T: FLOAT }, x.shape);
       return this.binary('Add', above, this.withOperand('Mul', this.binary('Sub', x, above, x.shape), slope, x.shape), x.shape);
     }
-    return this.#made(this.#add('Prelu', 'Prelu', [x, this.constant('slope', slope)], { T: FLOAT }), x.shape);
+    return this.made('Prelu', 'Prelu', [x, this.constant('slope', slope)], { T: FLOAT }, x.shape);
   }
 
   binary(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
@@ -599,7 +378,7 @@ export class GraphTarget implements Target {
 
   /** A node of two values that broadcast to a shape. Where that has more axes than are computed with, those that lie beside each other and broadcast alike are one. */
   together(op: string, a: FileValue, b: FileValue, shape: readonly Dim[]): FileValue {
-    const node = (left: FileValue, right: FileValue, made: readonly Dim[]) => this.#made(this.#add(op, op, [left, right], { T: FLOAT }), made);
+    const node = (left: FileValue, right: FileValue, made: readonly Dim[]) => this.made(op, op, [left, right], { T: FLOAT }, made);
     if (shape.length <= MOST_AXES) return node(a, b, shape);
     const groups = broadcastGroups(a.shape, b.shape, shape.length);
     if (groups.length > MOST_AXES)
@@ -617,90 +396,6 @@ export class GraphTarget implements Target {
     );
     return this.reshape(made, shape);
   }
-
-  constant(suffix: string, weight: FileWeight): FileValue {
-    const { tensor } = weight;
-    const node = this.#constants.get(tensor) ?? this.#addConstant(suffix, weight);
-    this.#constants.set(tensor, node);
-    return this.#made(node, tensor.shape);
-  }
-
-  tensor(suffix: string, tensor: Tensor): FileValue {
-    return this.#made(this.#addConstant(suffix, { tensor, source: null, kind: 'other', layer: '' }), tensor.shape);
-  }
-
-  scalar(suffix: string, value: number): FileValue {
-    return this.tensor(suffix, float32Tensor(suffix, [], [value], ORIGIN));
-  }
-
-  int(suffix: string, value: number): FileValue {
-    return this.tensor(suffix, int32Tensor(suffix, [], [value]));
-  }
-
-  ints(suffix: string, values: readonly number[]): FileValue {
-    return this.tensor(suffix, int32Tensor(suffix, [values.length], values));
-  }
-
-  floats(suffix: string, values: readonly number[]): FileValue {
-    return this.tensor(suffix, float32Tensor(suffix, [values.length], values, ORIGIN));
-  }
-
-  #matrix(suffix: string, pairs: Margins): FileValue {
-    return this.tensor(suffix, int32Tensor(suffix, [pairs.length, 2], pairs.flat()));
-  }
-
-  #addConstant(suffix: string, weight: FileWeight): GraphNode {
-    const { tensor } = weight;
-    const dtype = constantDType(weight);
-    return this.#add('Const', suffix, [], { dtype: { type: dtype }, value: { tensor: { dtype, tensorShape: tensorShape(tensor.shape) } } }, weight);
-  }
-
-  #add(op: string, suffix: string, inputs: readonly FileValue[], attributes: GraphNode['attributes'], weight: FileWeight | null = null): GraphNode {
-    const node: GraphNode = { name: '', suffix, op, inputs, attributes, weight };
-    this.#nodes.push(node);
-    this.#unnamed.push(node);
-    return node;
-  }
-
-  /** A node of any operator, for rules of graph models alone. */
-  node(op: string, inputs: readonly FileValue[], attributes: Readonly<Record<string, unknown>>, shape: readonly Dim[], output = 0): FileValue {
-    return { ...this.#made(this.#add(op, op, inputs, attributes as GraphNode['attributes']), shape), ...(output > 0 ? { output } : {}) };
-  }
-
-  /** Another output of the node that made a value. */
-  other(value: FileValue, output: number, shape: readonly Dim[]): FileValue {
-    return { ...value, shape, output };
-  }
-
-  cast(x: FileValue, from: 'DT_FLOAT' | 'DT_INT32' | 'DT_BOOL', to: 'DT_FLOAT' | 'DT_INT32' | 'DT_BOOL'): FileValue {
-    return this.#made(this.#add('Cast', 'Cast', [x], { SrcT: { type: from }, DstT: { type: to }, Truncate: { b: false } }), x.shape);
-  }
-
-  #made(node: GraphNode, shape: readonly Dim[]): FileValue {
-    return { node, call: 0, shape };
-  }
-}
-
-/** How a node's input names what it reads. */
-function reference({ node, output = 0 }: FileValue): string {
-  return output === 0 ? node.name : `${node.name}:${output}`;
-}
-
-/** Whole numbers of the file's own are axes and sizes; those of the map are computed with in float32, as all its values are. */
-function constantDType({ tensor, source }: FileWeight): string {
-  return tensor.dtype === 'int32' && source === null ? 'DT_INT32' : 'DT_FLOAT';
-}
-
-function int32Tensor(name: string, shape: readonly number[], values: readonly number[]): Tensor {
-  return constantTensor(name, 'int32', shape, new Uint8Array(Int32Array.from(values).buffer), ORIGIN);
-}
-
-function tensorShape(shape: readonly Dim[]): unknown {
-  return shape.length === 0 ? {} : { dim: shape.map((size) => ({ size: typeof size === 'number' ? String(size) : '-1' })) };
-}
-
-function grown(shape: readonly Dim[], margins: Margins): Dim[] {
-  return shape.map((size, axis) => addDims(size, margins[axis]![0] + margins[axis]![1]));
 }
 
 /** The sizes of both sides, with axes as one that lie beside each other and that the same side is broadcast along, or none. */

@@ -2,19 +2,21 @@
  * How often right files are called wrong: every model of some folders that converts, to each target and dtype, in each engine, over a few
  * seeds. Every verdict but a match is to be explained. A folder that is not here has nothing to do.
  *
- *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--save folder] [--write] [--block name]
+ *   node bench/false-alarms.mjs [--models folder,folder] [--seeds 2] [--only name] [--targets onnx,onnx:float16] [--layers] [--minutes 3] [--save folder] [--write] [--block name]
  *
  * Folders: what test/fixtures/exported/strangers.py makes, models of other people, each in a folder of its own (`case.json` says what it is, where there is one), made nets with their
  * `options.json` (test/fixtures/architectures), or a zoo, whose `index.json` lists its models. --save keeps what was found, a file for each
- * model and target, which is not done again; --write puts the table of all that was kept into docs/verify.md, into the block
+ * model and target, which is not done again, so that what --minutes broke off goes on; --write puts the table of all that was kept into docs/verify.md, into the block
  * of that name.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { convert, isModelError, memoryFileSet, memorySink } from '../dist/index.js';
+import { convert } from '../dist/convert.js';
+import { isModelError, memoryFileSet, memorySink } from '../dist/index.js';
 import { nodeFileSet } from '../dist/node/index.js';
+import { shrinkToFour } from '../dist/shrink/index.js';
 import { verifyConversion } from '../dist/verification.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -26,6 +28,7 @@ const { values: flags } = parseArgs({
     targets: { type: 'string', default: '' },
     layers: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
+    minutes: { type: 'string', default: 'Infinity' },
     save: { type: 'string' },
     write: { type: 'boolean', default: false },
     block: { type: 'string', default: 'false alarms' },
@@ -34,12 +37,13 @@ const { values: flags } = parseArgs({
 
 /** Format and dtype, the file that is loaded, and the engines that run it; null where none does and weights are compared alone. */
 const TARGETS = [
-  target('onnx', 'model.onnx', ['ort-cpu', 'ort-wasm']),
+  target('onnx', 'model.onnx', ['ort-cpu', 'ort-wasm', 'evaluator']),
   target('onnx:float16', 'model.onnx', ['ort-cpu', 'ort-wasm']),
   target('onnx:bfloat16', 'model.onnx', ['ort-cpu']),
-  target('onnx:int8', 'model.onnx', ['ort-cpu']),
+  target('onnx:int8', 'model.onnx', ['ort-cpu', 'evaluator']),
+  { ...target('onnx:int4', 'model.onnx', ['ort-cpu', 'evaluator']), options: { rewrite: (map) => shrinkToFour(map, 'int4', 32) } },
   { ...target('onnx:compute', 'model.onnx', ['ort-cpu']), options: { dtype: 'float16', float16Compute: true } },
-  target('tfjs', 'model.json', ['tfjs-wasm']),
+  target('tfjs', 'model.json', ['tfjs-wasm', 'tfjs-cpu']),
   target('tfjs:float16', 'model.json', ['tfjs-wasm']),
   target('tfjs-graph', 'model.json', ['tfjs-wasm', 'tfjs-cpu']),
   target('tfjs-graph:float16', 'model.json', ['tfjs-wasm']),
@@ -148,9 +152,15 @@ async function tried({ name, path, options }, form) {
 }
 
 const rows = [];
+let left = 0;
+const until = performance.now() + Number(flags.minutes) * 60_000;
 for (const model of models()) {
   for (const form of TARGETS) {
     const kept = flags.save && join(flags.save, `${`${model.name} ${form.name}`.replaceAll(/[^\w.-]+/g, '_')}.json`);
+    if (performance.now() > until && !(kept && existsSync(kept))) {
+      left++;
+      continue;
+    }
     const row = kept && existsSync(kept) ? readJson(kept) : { model: model.name, target: form.name, found: await tried(model, form) };
     if (kept) {
       mkdirSync(flags.save, { recursive: true });
@@ -160,7 +170,7 @@ for (const model of models()) {
   }
 }
 const table = tableOf(flags.save ? readdirSync(flags.save).map((file) => readJson(join(flags.save, file))) : rows);
-console.log(table);
+console.log(`${table}${left > 0 ? `${left} conversions are left\n` : ''}`);
 if (flags.write) {
   const page = join(root, 'docs/verify.md');
   const block = new RegExp(`(<!-- ${flags.block}:[^>]*-->\n)[\\s\\S]*?(<!-- end -->)`);

@@ -2,8 +2,9 @@
  * `npm run faults`: the catalogue of faults in nets that were made for it (test/verify/faults/families.ts) and in others (foreign.ts): every fault that fits
  * is put into the written file, alone, and the file is verified with no options. Prints what is not seen, placed or named.
  *
- *   npm run faults -- [--nets folder] [--only name] [--kinds text] [--every 3] [--save folder] [--minutes 10] [--write]
+ *   npm run faults -- [--nets folder] [--to tfjs,caffe] [--only name] [--kinds text] [--every 3] [--save folder] [--minutes 10] [--write]
  *
+ * --to: not ONNX but these formats, into which faults are written with the net (test/verify/faults/any-map.ts); of other people's nets alone.
  * --nets: what test/fixtures/exported/make.py or strangers.py has made. --only: a pattern of names. --every: each so many-th fault. --save: keeps what was
  * found, a file for each net, and goes on from there: after --minutes, or where it was stopped. --write puts the rows of nets that are done into the tables
  * of docs/verify.md, beside those that are there. Nets that are not here are left out.
@@ -17,6 +18,7 @@ import { createViteServer } from 'vitest/node';
 const { values } = parseArgs({
   options: {
     nets: { type: 'string' },
+    to: { type: 'string' },
     only: { type: 'string', default: '' },
     kinds: { type: 'string', default: '' },
     every: { type: 'string', default: '1' },
@@ -47,18 +49,27 @@ const server = await createViteServer({
 });
 try {
   const load = (name) => server.ssrLoadModule(`/test/verify/faults/${name}.ts`);
-  await measure({ ...(await load('families')), ...(await load('foreign')), ...(await load('catalogue')) });
+  await measure({ ...(await load('families')), ...(await load('foreign')), ...(await load('catalogue')), ...(await load('targets')) });
 } finally {
   await server.close();
 }
 process.exit();
 
-async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, faultsOf, findFault, scoreOf }) {
+async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, targetSubject, faultsOf, findFault, scoreOf }) {
   const until = performance.now() + Number(values.minutes) * 60_000;
-  const own = FAMILIES.map((make) => make()).map((map) => ({ name: map.name, table: 'catalogue', open: () => subjectOf(map) }));
-  const others = foreignNets(values.nets).map((net) => ({ name: net.name, table: 'foreign faults', open: () => foreignSubject(net) }));
+  const inOnnx = (open) => async () => {
+    const subject = await open();
+    return { faults: faultsOf(subject), find: (fault) => findFault(subject, fault), close: subject.close };
+  };
+  const own = FAMILIES.map((make) => make()).map((map) => ({ name: map.name, table: 'catalogue', open: inOnnx(async () => subjectOf(map)) }));
+  const others = foreignNets(values.nets).map((net) => ({ name: net.name, table: 'foreign faults', open: inOnnx(() => foreignSubject(net)) }));
+  const inTargets = values.to
+    ?.split(',')
+    .flatMap((format) =>
+      foreignNets(values.nets).map((net) => ({ name: `${net.name}, in ${format}`, table: 'faults in other formats', open: () => targetSubject(net, format) })),
+    );
   const done = [];
-  for (const net of [...own, ...others].filter(({ name }) => new RegExp(values.only).test(name))) {
+  for (const net of (inTargets ?? [...own, ...others]).filter(({ name }) => new RegExp(values.only).test(name))) {
     if (performance.now() > until) break;
     const subject = await net.open().catch((error) => {
       // One that cannot be converted is told, and the others are measured.
@@ -67,11 +78,11 @@ async function measure({ FAMILIES, foreignNets, foreignSubject, subjectOf, fault
     if (!subject) continue;
     const found = kept(net.name);
     try {
-      const wanted = faultsOf(subject).filter(({ kind }, i) => kind.includes(values.kinds) && i % Number(values.every) === 0);
+      const wanted = subject.faults.filter(({ kind }, i) => kind.includes(values.kinds) && i % Number(values.every) === 0);
       const keptOf = ({ kind, layer }) => found.find(({ fault }) => fault.kind === kind && fault.layer === layer)?.found;
       for (const fault of wanted) {
         if (keptOf(fault) || performance.now() > until) continue;
-        found.push({ fault: { kind: fault.kind, layer: fault.layer }, found: await findFault(subject, fault) });
+        found.push({ fault: { kind: fault.kind, layer: fault.layer }, found: await subject.find(fault) });
         keep(net.name, found);
       }
       // What counts as right is looked up anew: only what was said is kept.
@@ -128,7 +139,7 @@ function row(name, scores) {
 function writeTables(done) {
   const page = join(root, 'docs/verify.md');
   let text = readFileSync(page, 'utf8');
-  for (const table of ['catalogue', 'foreign faults']) {
+  for (const table of ['catalogue', 'foreign faults', 'faults in other formats']) {
     const block = new RegExp(`(<!-- ${table}:[^>]*-->\\n)([\\s\\S]*?)(<!-- end -->)`);
     text = text.replace(block, (_, start, before, end) => {
       const rows = new Map();

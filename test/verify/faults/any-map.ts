@@ -70,8 +70,12 @@ function skipped(name: string): MapFault['change'] {
   };
 }
 
+/** A copy: of one weight that two layers share, a writer may make one layer. */
 const stolen = (name: string, role: string, from: string) =>
-  replaced(name, (layer, map) => ({ ...layer, weights: { ...layer.weights, [role]: map.layers.find((each) => each.name === from)!.weights[role]! } }));
+  replaced(name, (layer, map) => {
+    const other = map.layers.find((each) => each.name === from)!.weights[role]!;
+    return { ...layer, weights: { ...layer.weights, [role]: valued({ ...other, name: layer.weights[role]!.name }, (data) => data) } };
+  });
 
 const kernels: Rule = function* (layer, map) {
   if ((layer.op !== 'Conv' && layer.op !== 'ConvTranspose') || layer.weights.kernel?.dtype !== 'float32') return;

@@ -5,8 +5,11 @@
 import { diffModels, type NamedModel } from '../diff/diff.js';
 import type { TensorDiff } from '../diff/document.js';
 import { DTYPE_BYTES, type DType } from '../model/dtype.js';
+import type { ModelFile } from '../model/layer-map.js';
+import { explainTensor, type TensorPair } from './causes/tensors.js';
 import type { VerifyOptions } from './options.js';
 import type { Report, WeightMismatch, WeightReport } from './report.js';
+import { hasFullPrecision } from './rounded-alone.js';
 import { refuseRuntime, weightsReport } from './weights-alone.js';
 
 const WHY = 'tensors are compared bit for bit, in whatever layout they are stored, or with what rounding to the stored dtype gives';
@@ -19,30 +22,89 @@ export async function verifyTensors(expected: NamedModel, actual: NamedModel, re
   const { tensors, structure, notes } = await diffModels(expected, actual, { onProgress });
   const paired = tensors.filter(({ a, b }) => a && b);
   const judged = tensors.filter((tensor) => !isWiring(tensor));
-  const mismatches = judged.flatMap((tensor): WeightMismatch[] => {
-    const problem = problemOf(tensor);
-    return problem === null ? [] : [{ layer: tensor.layer, role: tensor.role, message: `layer "${tensor.layer}", ${tensor.role}: ${problem}` }];
+  const stored = storedOf(expected.model, actual.model);
+  const isRoundedAlone = await oddRounding(judged, stored);
+  const isTurnedAlone = oddOrder(judged);
+  const wrong = judged.flatMap((tensor) => {
+    const problem = problemOf(tensor) ?? (isTurnedAlone(tensor) ? TURNED_ALONE : isRoundedAlone(tensor) ? ROUNDED_ALONE : null);
+    return problem === null ? [] : [{ tensor, problem }];
   });
-  const report = weightsReport({
-    formats: [expected.model.format, actual.model.format],
-    weights:
-      paired.length === 0
-        ? null
-        : { compared: judged.length, equal: judged.length - mismatches.length, judged: true, unpaired: [], mismatches, tensors: paired.map(describe) },
-    notes: [
-      `weights were compared and predictions were not: ${reason}`,
-      ...(structure ? structure.changed.map(({ a, what }) => `layer "${a.name}": ${what.join(', ')}`) : []),
-      ...notes,
-    ],
-    why: WHY,
-    options,
-    startedAt,
-  });
+  const mismatches = wrong.map(({ tensor: { layer, role }, problem }): WeightMismatch => ({ layer, role, message: `layer "${layer}", ${role}: ${problem}` }));
+  const cause = wrong[0]?.tensor.a
+    ? await explainTensor(
+        tensors.flatMap((tensor) => stored(tensor) ?? []),
+        wrong[0].tensor.a.name,
+      )
+    : null;
+  const report: Report = {
+    ...weightsReport({
+      formats: [expected.model.format, actual.model.format],
+      weights:
+        paired.length === 0
+          ? null
+          : { compared: judged.length, equal: judged.length - mismatches.length, judged: true, unpaired: [], mismatches, tensors: paired.map(describe) },
+      notes: [
+        `weights were compared and predictions were not: ${reason}`,
+        ...(structure ? structure.changed.map(({ a, what }) => `layer "${a.name}": ${what.join(', ')}`) : []),
+        ...notes,
+      ],
+      why: WHY,
+      options,
+      startedAt,
+    }),
+    cause,
+  };
   // Layers that compute something else with the same weights are another net.
   const [other] = structure?.changed ?? [];
   if (!other || report.verdict !== 'match') return report;
   const message = `layer "${other.a.name}" computes something else with the same weights: ${other.what.join(', ')}`;
   return { ...report, verdict: 'mismatch', firstDifference: { layer: other.a.name, message } };
+}
+
+/** The tensors of a pair, as they are stored. */
+type StoredOf = (pair: TensorDiff) => TensorPair | null;
+
+function storedOf(source: ModelFile, file: ModelFile): StoredOf {
+  const byName = ({ tensors }: ModelFile) => new Map(tensors.map(({ tensor }) => [tensor.name, tensor]));
+  const [own, others] = [byName(source), byName(file)];
+  return ({ a, b }) => {
+    const [found, other] = [own.get(a?.name ?? ''), others.get(b?.name ?? '')];
+    return found && other ? { source: found, stored: other } : null;
+  };
+}
+
+const TURNED_ALONE = "holds the source's values with its axes in another order, though others of as many axes lie as in the source";
+const ROUNDED_ALONE = "holds the source's values rounded to a narrower dtype, though it is stored as wide as it was and others are the source's in every bit";
+
+/**
+ * Frameworks have axes in orders of their own, so that all tensors of as many axes may lie otherwise. One that does so under the same name and in the same
+ * shape, where another lies as it did, and none has a shape that says that axes were turned, is wrong.
+ */
+function oddOrder(tensors: readonly TensorDiff[]): (tensor: TensorDiff) => boolean {
+  const rank = ({ a }: TensorDiff) => a!.shape.length;
+  const paired = tensors.filter(({ a, b }) => a && b);
+  const isAsItWas = ({ a, b, status }: TensorDiff) => status === 'equal' && `${a!.shape}` === `${b!.shape}`;
+  const asTheyWere = new Set(paired.filter(isAsItWas).map(rank));
+  const turned = new Set(paired.filter(({ a, b }) => `${a!.shape}` !== `${b!.shape}`).map(rank));
+  return (tensor) =>
+    tensor.status === 'changed' &&
+    tensor.a!.name === tensor.b!.name &&
+    `${tensor.a!.shape}` === `${tensor.b!.shape}` &&
+    tensor.changes.some(({ kind }) => kind === 'axes-permuted' || kind === 'flatten-order') &&
+    asTheyWere.has(rank(tensor)) &&
+    !turned.has(rank(tensor));
+}
+
+/** Weights that were rounded and are stored in float32 all the same, beside others that are the source's in every bit and would be others if rounded. */
+async function oddRounding(tensors: readonly TensorDiff[], stored: StoredOf): Promise<(tensor: TensorDiff) => boolean> {
+  const isWide = ({ a, b }: TensorDiff) => a?.dtype === 'float32' && b?.dtype === 'float32';
+  const isOdd = (tensor: TensorDiff) => isWide(tensor) && tensor.changes.some(({ kind }) => kind === 'rounded');
+  if (!tensors.some(isOdd)) return () => false;
+  for (const tensor of tensors) {
+    const pair = isWide(tensor) && tensor.status === 'equal' ? stored(tensor) : null;
+    if (pair && (await hasFullPrecision(pair.source))) return isOdd;
+  }
+  return () => false;
 }
 
 /** More elements than this are no shape and no order of axes. */

@@ -2,23 +2,27 @@
 import { ModelError } from '../errors.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { explainStored } from './causes/explain.js';
+import { explainTensor } from './causes/tensors.js';
 import type { EngineChoice } from './engine.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
 import type { Report, WeightsReport } from './report.js';
-import { compareStored, compareWeights, type OnProgress, pairByName, withSurplus } from './weights.js';
+import { compareStored, compareWeights, type NamePairs, type OnProgress, pairByName, withSurplus } from './weights.js';
 import type { WrittenModel } from './written/written.js';
 
 /** @returns a report that says that predictions were not compared */
 export async function verifyWeights({ model, map, edited, target }: ConversionToVerify, written: WrittenModel, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
   const onProgress = (done: number, total: number) => options.onProgress?.('comparing weights', done, total);
-  const weights = await compareEither(model, map, written, onProgress);
+  const names = pairByName(model, written.tensors ?? []);
+  const weights = await compareEither(model, map, { written, names }, onProgress);
   const notes = [`${target.format} files hold weights without wiring, so weights were compared and predictions were not`];
   if (edited) notes.push('the net was changed on the way: its weights are compared with what the change makes of the source, and what it predicts is not');
   if (options.inputs) notes.push('nothing of the file is run, so the given inputs were not used');
   if (options.layers) notes.push('nothing of the file is run, so what its layers make was not compared');
   if (!weights) notes.push('no tensor of the file has the name of one of the source');
-  const cause = weights && weights.mismatches.length > 0 && map ? await explainStored(map, weights, written.weight) : null;
+  const [wrong] = weights?.mismatches ?? [];
+  const ofLayer = weights && wrong && map ? await explainStored(map, weights, written.weight) : null;
+  const cause = ofLayer ?? (wrong ? await explainTensor(names.pairs, wrong.role) : null);
   const unread = model.warnings.find(({ code }) => code === 'unread-tensor')?.message;
   const rest = unread ? `; of the source ${unread}` : '';
   const why = `tensors are compared bit for bit: with those of the source, or with what rounding to the stored dtype gives${rest}`;
@@ -93,9 +97,13 @@ export function weightsReport({
  * By the layer map, where the file has all of its weights under names that say so; else by the source's own names; else by the map again, where
  * the file's weights are those of a net that is recognised.
  */
-async function compareEither(model: ModelFile, map: LayerMap | null, written: WrittenModel, onProgress: OnProgress): Promise<WeightsReport | null> {
+async function compareEither(
+  model: ModelFile,
+  map: LayerMap | null,
+  { written, names }: { readonly written: WrittenModel; readonly names: NamePairs },
+  onProgress: OnProgress,
+): Promise<WeightsReport | null> {
   const stored = written.tensors ?? [];
-  const names = pairByName(model, stored);
   const roles = map === null ? [] : map.layers.flatMap((layer) => Object.keys(layer.weights).map((role) => written.weight(layer, role)?.tensor));
   const used = new Set(roles.map((tensor) => tensor?.origin.name));
   const isWritten = roles.length > 0 && stored.filter(({ name }) => used.has(name)).length > 0 && roles.every(Boolean);

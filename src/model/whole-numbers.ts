@@ -127,6 +127,12 @@ const productSums: Fold = ([a, b, more], count) => {
   return [Math.min(low, low * count) + (more?.low ?? 0), Math.max(high, high * count) + (more?.high ?? 0)];
 };
 
+/** Bits that any of two numbers has set, the sign among them. */
+const bits: Fold = (parts) => {
+  const set = 2 ** Math.ceil(Math.log2(Math.max(...parts.map(({ low, high }) => Math.max(high + 1, -low, 1)))));
+  return [parts.some(({ low }) => low < 0) ? -set : 0, set - 1];
+};
+
 /** Arithmetic that may leave the range in which its operands lie. */
 const COMPUTED: Readonly<Record<string, Fold>> = {
   Add: ([a, b]) => [a!.low + b!.low, a!.high + b!.high],
@@ -146,6 +152,10 @@ const COMPUTED: Readonly<Record<string, Fold>> = {
   MatMul: productSums,
   Gemm: productSums,
   Einsum: (parts, count) => either(parts.reduce((most, part) => most * size(part), count)),
+  BitwiseAnd: bits,
+  BitwiseOr: bits,
+  BitwiseXor: bits,
+  BitwiseNot: ([x]) => [-1 - x!.high, -1 - x!.low],
 };
 
 const ARITHMETIC: ReadonlySet<string> = new Set([...Object.keys(COMPUTED), 'ScatterElements', 'ScatterND', 'Resize']);

@@ -109,7 +109,7 @@ export const affineGrid = operator({
         const at = sizes.toReversed().map((length) => {
           const index = rest % length;
           rest = Math.floor(rest / length);
-          // A single place is the middle, as in PyTorch and in ONNX Runtime.
+          // A single place is the middle, as in PyTorch; ONNX Runtime (1.30) has it at the far corner.
           return align_corners ? (length === 1 ? 0 : (2 * index) / (length - 1) - 1) : (2 * index + 1) / length - 1;
         });
         for (let row = 0; row < rank; row++) {

@@ -22,7 +22,8 @@ import {
   flowingTile,
   flowingUnsqueeze,
 } from './graph-flowing.js';
-import { combiningScatterND, isPlainResize, resizeByMatrices } from './graph-sampling.js';
+import { isPlainResize, resizeByMatrices } from './graph-resize.js';
+import { combiningScatterND } from './graph-sampling.js';
 import { withBatchPlaces } from './graph-searching.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
@@ -90,16 +91,15 @@ const wrappedPad: GraphRule = (layer, lowering, graph) => {
   const pads = numbers(layer, 'pads');
   const x = lowering.plain(layer.inputs[0]!);
   const rank = x.shape.length;
-  const made = identity(rank).reduce((value, axis) => {
+  const made = identity(rank).reduce<FileValue | null>((value, axis) => {
     const [before, after] = [pads[axis]!, pads[axis + rank]!];
-    if (before === 0 && after === 0) return value;
+    if (value === null || (before === 0 && after === 0)) return value;
     const size = knownSize(value.shape[axis]);
-    if (size === null || Math.min(before, after) < 0 || Math.max(before, after) > size)
-      return lowering.decline(`padding with mode wrap by ${before} and ${after} of an axis of ${value.shape[axis]}`);
+    if (size === null || Math.min(before, after) < 0 || Math.max(before, after) > size) return null;
     const parts = [...(before > 0 ? [graph.slice(value, axis, size - before, size)] : []), value, ...(after > 0 ? [graph.slice(value, axis, 0, after)] : [])];
     return graph.concat(parts, axis);
   }, x);
-  return axesPlace(made);
+  return made ? axesPlace(made) : flowingPad(layer, lowering, graph);
 };
 
 const reshape: GraphRule = (layer, lowering) => RULES.Reshape!(layer, lowering);

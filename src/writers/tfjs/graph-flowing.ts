@@ -233,10 +233,14 @@ export const flowingSlice =
     return axesPlace(graph.node('StridedSlice', inputs, attributes, lowering.shape(layer.outputs[0]!)));
   };
 
+/** What fills a margin: a number, or what lies in the value itself. */
+type Filling = FileValue | 'reflect' | 'edge' | 'wrap';
+
+const NO_NUMBERS: Readonly<Record<string, Filling>> = { reflect: 'reflect', edge: 'edge', wrap: 'wrap' };
+
 /** Amounts, and the axes that they are of. */
 export const flowingPad: GraphRule = (layer, lowering, graph) => {
   const { mode, value = 0 } = layer.attributes as Readonly<Record<string, string | number>>;
-  if (mode !== 'constant' && mode !== 'reflect') return lowering.decline(`padding with mode ${mode} whose amounts flow in`);
   const f = new Formula(graph);
   const x = lowering.plain(layer.inputs[0]!);
   const rank = x.shape.length;
@@ -250,8 +254,21 @@ export const flowingPad: GraphRule = (layer, lowering, graph) => {
     const amounts = graph.slice(pads.values, 0, from, from + half);
     return axes ? spreadOver(places(counted(axes.values, rank, f), half, rank, f), amounts, half, 0, f) : amounts;
   };
-  const [before, after] = [side(0), side(half)];
-  // What is negative is cut off first.
+  const given = flowingInto(layer, 'value');
+  const number = () => (given === undefined ? graph.scalar('pad_value', value as number) : graph.reshape(lowering.plain(given), []));
+  return axesPlace(paddedBy(x, [side(0), side(half)], NO_NUMBERS[mode!] ?? number(), lowering.shape(layer.outputs[0]!), graph));
+};
+
+/** With margins that flow, for each axis one; what is negative is cut off first. */
+export function paddedBy(
+  x: FileValue,
+  [before, after]: readonly [FileValue, FileValue],
+  filling: Filling,
+  made: readonly Dim[],
+  graph: GraphTarget,
+): FileValue {
+  const f = new Formula(graph);
+  if (filling === 'edge' || filling === 'wrap') return repeated(x, [before, after], filling, made, f);
   const cutBefore = f.one('Relu', f.one('Neg', before));
   const sizes = f.sub(sizesOf(x, graph), f.add(cutBefore, f.one('Relu', f.one('Neg', after))));
   const cut = graph.node(
@@ -260,11 +277,39 @@ export const flowingPad: GraphRule = (layer, lowering, graph) => {
     { T: FLOAT, Index: INT },
     x.shape.map(() => 'cut'),
   );
-  const pairs = graph.transpose(graph.reshape(graph.concat([f.one('Relu', before), f.one('Relu', after)], 0), [2, rank]), [1, 0]);
-  const made = lowering.shape(layer.outputs[0]!);
+  const pairs = graph.transpose(graph.reshape(graph.concat([f.one('Relu', before), f.one('Relu', after)], 0), [2, x.shape.length]), [1, 0]);
   const amounts = graph.cast(pairs, 'DT_FLOAT', 'DT_INT32');
-  if (mode === 'reflect') return axesPlace(graph.node('MirrorPad', [cut, amounts], { T: FLOAT, Tpaddings: INT, mode: { s: btoa('REFLECT') } }, made));
-  const filled = flowingInto(layer, 'value');
-  const filling = filled === undefined ? graph.scalar('pad_value', value as number) : graph.reshape(lowering.plain(filled), []);
-  return axesPlace(graph.node('PadV2', [cut, amounts, filling], { T: FLOAT, Tpaddings: INT }, made));
-};
+  if (filling === 'reflect') return graph.node('MirrorPad', [cut, amounts], { T: FLOAT, Tpaddings: INT, mode: { s: btoa('REFLECT') } }, made);
+  return graph.node('PadV2', [cut, amounts, filling], { T: FLOAT, Tpaddings: INT }, made);
+}
+
+/** Rows of each axis by number: beyond an end lies its last one, or those from the other end. */
+function repeated(x: FileValue, margins: readonly [FileValue, FileValue], filling: 'edge' | 'wrap', made: readonly Dim[], f: Formula): FileValue {
+  const { graph } = f;
+  const single = (values: FileValue, axis: number) => graph.reshape(graph.slice(values, 0, axis, axis + 1), []);
+  const all = sizesOf(x, graph);
+  return made.reduce<FileValue>((value, to, axis) => {
+    const [size, before, after] = [all, ...margins].map((values) => single(values, axis)) as [FileValue, FileValue, FileValue];
+    const rows = graph.node('Range', [f.one('Neg', before), f.add(size, after), graph.scalar('step', 1)], { Tidx: FLOAT }, [to]);
+    const inside = filling === 'wrap' ? f.two('FloorMod', rows, size) : f.two('Minimum', f.two('Maximum', rows, 0), f.sub(size, 1));
+    const attributes = { Tparams: FLOAT, Tindices: INT, Taxis: INT, batch_dims: { i: '0' } };
+    return graph.node('GatherV2', [value, asInts(inside, graph), graph.int('axis', axis)], attributes, value.shape.with(axis, to));
+  }, x);
+}
+
+/** Around the middle, to sizes that flow in. */
+export const flowingCenterCropPad =
+  (plain: GraphRule): GraphRule =>
+  (layer, lowering, graph) => {
+    const wanted = flowingNumbers(layer, 'shape', lowering, graph);
+    if (!wanted) return plain(layer, lowering, graph);
+    const f = new Formula(graph);
+    const x = lowering.plain(layer.inputs[0]!);
+    const rank = x.shape.length;
+    const axes = (layer.attributes.axes as readonly number[] | undefined) ?? identity(rank);
+    const own = sizesOf(x, graph);
+    const marks = places(counted(graph.floats('axes', axes), rank, f), axes.length, rank, f);
+    const more = f.sub(spreadOver(marks, wanted.values, axes.length, own, f), own);
+    const before = f.mul(f.one('Sign', more), f.one('Floor', f.mul(f.one('Abs', more), 0.5)));
+    return axesPlace(paddedBy(x, [before, f.sub(more, before)], graph.scalar('pad_value', 0), lowering.shape(layer.outputs[0]!), graph));
+  };

@@ -3,6 +3,7 @@ import { identity } from '../../model/axis-order.js';
 import { OPS } from '../../model/ops/index.js';
 import { elementCount, float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
+import { flowingCenterCropPad } from './graph-flowing.js';
 import { picked } from './graph-sampling.js';
 import type { GraphTarget } from './graph-target.js';
 import { convolved, MOST_EXACT, withBias } from './graph-windows.js';
@@ -164,7 +165,7 @@ const deformConv: GraphRule = (layer, lowering, graph) => {
 };
 
 export const PATCH_RULES: Readonly<Record<string, GraphRule>> = {
-  CenterCropPad: centerCropPad,
+  CenterCropPad: flowingCenterCropPad(centerCropPad),
   Col2Im: col2Im,
   MaxUnpool: maxUnpool,
   RoiAlign: roiAlign,

@@ -15,10 +15,12 @@ import { beyondPlain, bindSlots, operatorOf } from '../../model/ops/index.js';
 import { beyondFloat32 } from '../float32-arithmetic.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
 import { GRAPH_ARRANGEMENTS } from './graph-arrangement.js';
+import { BIT_RULES } from './graph-bits.js';
 import { asInts, flowingNumbers } from './graph-flowing.js';
 import { PATCH_RULES } from './graph-patches.js';
 import { QUANTISED_RULES } from './graph-quantised.js';
-import { isPlainResize, SAMPLING_RULES } from './graph-sampling.js';
+import { isPlainResize } from './graph-resize.js';
+import { SAMPLING_RULES } from './graph-sampling.js';
 import { SEARCHING_RULES } from './graph-searching.js';
 import type { GraphTarget } from './graph-target.js';
 import { flowingBatchNormalization, flowingConv, isDilated, isSpread, slicedPool, spreadConvTranspose } from './graph-windows.js';
@@ -172,13 +174,31 @@ const FOLDINGS: Readonly<Record<string, Folding>> = {
   },
 };
 
-const OF_SOME: ReadonlySet<string> = new Set(['ReduceMax', 'ReduceMin', 'ReduceLogSumExp']);
+/** What these make of no elements: TensorFlow.js makes no number of them. */
+const OF_SOME: Readonly<Record<string, number>> = {
+  ReduceMax: Number.NEGATIVE_INFINITY,
+  ReduceMin: Number.POSITIVE_INFINITY,
+  ReduceLogSumExp: Number.NEGATIVE_INFINITY,
+};
+
+const ofNone: GraphRule = (layer, lowering, graph) => {
+  const { dtype } = lowering.types.get(layer.inputs[0]!)!;
+  const shape = lowering.shape(layer.outputs[0]!);
+  const truth = dtype === 'bool' ? Number(layer.op === 'ReduceMin') : undefined;
+  if (truth === undefined && isInteger(dtype)) return lowering.decline(`${layer.op} of no ${dtype} values, which is the last number of their range`);
+  const inputs = [graph.vector(shape), graph.scalar('none', truth ?? OF_SOME[layer.op]!)];
+  return axesPlace(graph.node('Fill', inputs, { T: { type: 'DT_FLOAT' }, index_type: { type: 'DT_INT32' } }, shape));
+};
 
 const reduction: GraphRule = (layer, lowering, graph) => {
   const [input] = layer.inputs;
   const flowing = flowingNumbers(layer, 'axes', lowering, graph);
   const isOfNone = lowering.shape(input!).includes(0);
-  if (isOfNone && OF_SOME.has(layer.op)) return lowering.decline(`${layer.op} of no elements, which is no number in TensorFlow.js`);
+  if (isOfNone && OF_SOME[layer.op] !== undefined) {
+    return flowing
+      ? lowering.decline(`${layer.op} of no elements along axes that flow in, which is no number in TensorFlow.js`)
+      : ofNone(layer, lowering, graph);
+  }
   if (flowing) {
     const f = new Formula(graph);
     const x = lowering.plain(input!);
@@ -300,6 +320,7 @@ const GENERAL: Readonly<Record<string, GraphRule>> = {
   GroupNormalization: groupNormalization,
   LpNormalization: lpNormalization,
   MeanVarianceNormalization: meanVarianceNormalization,
+  ...BIT_RULES,
   ...GRAPH_ARRANGEMENTS,
   ...QUANTISED_RULES,
   ...SAMPLING_RULES,
@@ -319,7 +340,22 @@ export const GRAPH_OPS: ReadonlySet<string> = new Set([...Object.keys(RULES), ..
 
 /** What flows into these are sizes, which the graph works out when it runs. */
 const WITH_FREE_SIZES: ReadonlySet<string> = new Set([
-  ...['Reshape', 'Expand', 'Tile', 'Slice', 'Resize', 'ConstantOfShape', 'Pad', 'Unsqueeze', 'Squeeze', 'Split', 'Trilu', 'TopK'],
+  ...[
+    'Reshape',
+    'Expand',
+    'Tile',
+    'Slice',
+    'Resize',
+    'ConstantOfShape',
+    'Pad',
+    'Unsqueeze',
+    'Squeeze',
+    'Split',
+    'Trilu',
+    'TopK',
+    'AffineGrid',
+    'CenterCropPad',
+  ],
   ...Object.keys(FOLDINGS),
 ]);
 

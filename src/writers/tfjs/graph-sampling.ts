@@ -1,12 +1,14 @@
-/** Rules of graph models that read values at places: GridSample, AffineGrid, GatherElements, the scatters that combine, and Resize as products of matrices. */
+/** Rules of graph models that read values at places: GridSample, AffineGrid, GatherElements, and the scatters that combine. */
 
 import { identity } from '../../model/axis-order.js';
-import type { Dim, Layer } from '../../model/layer-map.js';
+import type { Dim } from '../../model/layer-map.js';
 import { OPS } from '../../model/ops/index.js';
 import { elementCount, float32Tensor } from '../../model/tensor.js';
 import { Formula, type GraphRule, slotValue } from './formula.js';
+import { type FlowingNumbers, flowingNumbers, reshaped } from './graph-flowing.js';
 import type { GraphTarget } from './graph-target.js';
 import type { Lowering } from './lowering.js';
+import type { Placement } from './placement.js';
 import { axesPlace, front } from './rules.js';
 import { type FileValue, knownSize, product } from './target.js';
 import { placedLast } from './windows.js';
@@ -14,7 +16,7 @@ import { placedLast } from './windows.js';
 const FLOAT = { type: 'DT_FLOAT' };
 const INT = { type: 'DT_INT32' };
 const ORIGIN = { file: 'weighbridge' };
-/** Each element of an index is compared with each place that it may be of; matrices are written out. */
+/** Each element of an index is compared with each place that it may be of; grids are written out. */
 const MOST_PLACES = 2 ** 22;
 
 const truncatedToInts = (x: FileValue, graph: GraphTarget) => graph.cast(x, 'DT_FLOAT', 'DT_INT32');
@@ -38,7 +40,7 @@ export function picked(x: FileValue, places: FileValue, graph: GraphTarget): Fil
 }
 
 /** The axes turned so that one is last, and back. */
-function lastFirst(rank: number, axis: number): { readonly to: readonly number[]; readonly back: readonly number[] } {
+export function lastFirst(rank: number, axis: number): { readonly to: readonly number[]; readonly back: readonly number[] } {
   const to = [...identity(rank).filter((one) => one !== axis), axis];
   return { to, back: identity(rank).map((one) => to.indexOf(one)) };
 }
@@ -253,7 +255,8 @@ const affineGrid: GraphRule = (layer, lowering, graph) => {
   const wanted = lowering.shape(layer.outputs[0]!);
   const theta = slotValue(layer, 'theta', lowering, graph)!;
   const sizes = wanted.slice(1, -1);
-  if (layer.attributes.size === undefined || sizes.some((size) => typeof size !== 'number')) return lowering.decline('a grid of sizes that flow in');
+  const flowing = flowingNumbers(layer, 'size', lowering, graph);
+  if (flowing) return flowingGrid(theta, flowing, layer.attributes.align_corners === 1, wanted, graph);
   const rank = sizes.length;
   const count = elementCount(sizes as number[]);
   if (count * (rank + 1) > MOST_PLACES) lowering.decline(`a grid of ${count} places`);
@@ -270,72 +273,30 @@ const affineGrid: GraphRule = (layer, lowering, graph) => {
   return axesPlace(graph.reshape(made, wanted));
 };
 
-/**
- * A Resize of known sizes in any mode: along each axis every new element is a sum of old ones, a row of a matrix. The matrix is what the evaluator makes
- * of unit vectors.
- */
-export const resizeByMatrices: GraphRule = (layer, lowering, graph) => {
-  const [from, wanted] = [lowering.shape(layer.inputs[0]!), lowering.shape(layer.outputs[0]!)];
-  const { attributes } = layer;
-  if (attributes.coordinate_transformation_mode === 'tf_crop_and_resize') return lowering.decline('a Resize that crops');
-  const along = (attributes.axes as readonly number[] | undefined)?.map((axis) => front(axis, from.length)) ?? identity(from.length);
-  const scales = attributes.sizes ? undefined : (attributes.scales as readonly number[] | undefined);
-  // An axis that keeps its size by a factor that is not 1 is interpolated all the same.
-  const moved = wanted.flatMap((size, axis) => (size === from[axis] && (scales?.[along.indexOf(axis)] ?? 1) === 1 ? [] : [axis]));
-  const what = `interpolation ${attributes.mode} by ${attributes.coordinate_transformation_mode}`;
-  if (!attributes.scales && !attributes.sizes) return lowering.decline(`${what} to sizes that flow in`);
-  if (moved.some((axis) => typeof from[axis] !== 'number' || typeof wanted[axis] !== 'number'))
-    return lowering.decline(`${what} of axes of free size; give them with --input-shape`);
-  const wantedSizes = attributes.sizes as readonly number[] | undefined;
-  const isKept = attributes.keep_aspect_ratio_policy !== 'stretch' && wantedSizes !== undefined;
-  const ratios = isKept ? along.map((axis, i) => wantedSizes[i]! / (from[axis] as number)) : [];
-  if (ratios.some(Number.isNaN)) return lowering.decline('a Resize of free sizes that keeps the aspect ratio; give them with --input-shape');
-  const ratio = attributes.keep_aspect_ratio_policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
-  return axesPlace(
-    moved.reduce((x, axis) => {
-      const [size, made] = [from[axis] as number, wanted[axis] as number];
-      if (size * made > MOST_PLACES) return lowering.decline(`a matrix of ${size} x ${made} numbers`);
-      const unit = { shape: [size, size], data: Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)) };
-      const scale = scales?.[along.indexOf(axis)];
-      const own = {
-        ...attributes,
-        axes: [1],
-        roi: undefined,
-        // One ratio is for all axes that keep it.
-        ...(scale === undefined ? { scales: undefined, sizes: [isKept ? ratio * size : made] } : { scales: [scale], sizes: undefined }),
-      };
-      const [matrix] = OPS.Resize!.compute!({ x: unit } as never, own as never, { outputs: 1 });
-      const factors = graph.tensor('shares', float32Tensor('shares', [size, made], matrix!.data, ORIGIN));
-      const { to, back } = lastFirst(from.length, axis);
-      const turned = graph.transpose(x, to);
-      const rows = graph.matMul(graph.reshape(turned, ['rows', size]), factors);
-      return graph.transpose(graph.reshape(rows, turned.shape.with(-1, made)), back);
-    }, lowering.plain(layer.inputs[0]!)),
-  );
-};
-
-/** Whether a Resize is one that the rule of both forms can say. */
-export function isPlainResize(layer: Layer, lowering: Lowering): boolean {
-  const { mode, coordinate_transformation_mode: how, nearest_mode: rounding, ...rest } = layer.attributes as Readonly<Record<string, string | number>>;
-  const [from, wanted] = [lowering.shape(layer.inputs[0]!), lowering.shape(layer.outputs[0]!)];
-  const isPicture = from.length <= 4 && wanted.slice(0, 2).every((size, axis) => size === from[axis]);
-  if (!isPicture || rest.exclude_outside || rest.antialias || rest.keep_aspect_ratio_policy !== 'stretch') return false;
-  const half = how === 'half_pixel' || how === 'pytorch_half_pixel';
-  // PyTorch takes the first element where one is left, TensorFlow.js what is in the middle.
-  if (how === 'pytorch_half_pixel' && wanted.some((size, axis) => size === 1 && from[axis] !== 1)) return false;
-  if (mode === 'linear') return (half || how === 'align_corners' || how === 'asymmetric') && !lostSize(layer, from, wanted);
-  if (mode !== 'nearest') return false;
-  const isWhole = wanted.every((size, axis) => size === from[axis] || (typeof size === 'number' && typeof from[axis] === 'number' && size % from[axis] === 0));
-  const isFree = wanted.some((size) => typeof size !== 'number');
-  if (how === 'asymmetric' && rounding === 'floor') return !lostSize(layer, from, wanted);
-  return half && (isWhole || isFree ? String(rounding).startsWith('round') : rounding === 'round_prefer_ceil' && !lostSize(layer, from, wanted));
-}
-
-/** Whether the scales are not those that lead from one size to the other: TensorFlow.js works them out from the sizes. */
-function lostSize({ attributes }: Layer, from: readonly Dim[], wanted: readonly Dim[]): boolean {
-  const scales = attributes.scales as readonly number[] | undefined;
-  if (!scales || attributes.sizes || attributes.axes || attributes.coordinate_transformation_mode === 'align_corners') return false;
-  return scales.some((scale, axis) => typeof from[axis] === 'number' && Math.abs(scale * from[axis] - (wanted[axis] as number)) > 1e-6 * from[axis]);
+/** The same of sizes that flow in: a row of places for each axis, the last axis first, and one of ones. */
+function flowingGrid(theta: FileValue, { values, count }: FlowingNumbers, align: boolean, wanted: readonly Dim[], graph: GraphTarget): Placement {
+  const f = new Formula(graph);
+  const rank = count - 2;
+  const sizes = graph.slice(values, 0, 2, count);
+  const zeros = graph.node('Fill', [truncatedToInts(sizes, graph), graph.scalar('zero', 0)], { T: FLOAT, index_type: INT }, wanted.slice(1, -1));
+  const rows = identity(rank).map((axis) => {
+    const size = graph.reshape(graph.slice(sizes, 0, axis, axis + 1), []);
+    const at = graph.node('Range', [graph.scalar('start', 0), size, graph.scalar('step', 1)], { Tidx: FLOAT }, [wanted[axis + 1]!]);
+    // A single place is the middle.
+    const place = align
+      ? f.mul(f.sub(f.two('DivNoNan', f.mul(at, 2), f.sub(size, 1)), 1), f.compare('Greater', size, 1))
+      : f.sub(f.div(f.add(f.mul(at, 2), 1), size), 1);
+    const line = graph.reshape(
+      place,
+      identity(rank).map((one) => (one === axis ? 'places' : 1)),
+    );
+    return graph.reshape({ ...f.add(line, zeros), shape: zeros.shape }, [1, 'places']);
+  });
+  const ones = graph.reshape({ ...f.add(zeros, 1), shape: zeros.shape }, [1, 'places']);
+  const places = { ...graph.concat([...rows.toReversed(), ones], 0), shape: [rank + 1, 'places'] };
+  const made = graph.transpose(graph.matMul(theta, graph.reshape(places, [1, rank + 1, 'places'])), [0, 2, 1]);
+  const shape = graph.concat([graph.slice(values, 0, 0, 1), sizes, graph.floats('coordinates', [rank])], 0);
+  return axesPlace(reshaped(made, shape, wanted, graph));
 }
 
 export const SAMPLING_RULES: Readonly<Record<string, GraphRule>> = {

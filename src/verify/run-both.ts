@@ -171,15 +171,21 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       const isRecordedInCodes = recording !== null && isRead && codingLayers(map).size > 0;
       let comparison = compareOutputs(map, allowed.outputs);
       // What narrower weights lose is told apart from what rounding does.
+      const isBounded = atol !== undefined || rtol !== undefined;
+      const explainedBy: AllowedFor = async (feeds) => {
+        const measured = await measuredTolerances(
+          { ...asked, atol: undefined, rtol: undefined },
+          { ...net, layers: false, side: steady, isDoubted: true },
+          feeds,
+        );
+        const rtols = rtolsOf(measured.outputs, map.outputs.length);
+        const ofCodes = isRecordedInCodes ? await rtolsOfCodes(map, feeds) : null;
+        if (ofCodes) notes.push(tellCodes(ofCodes, isBounded));
+        return ofCodes ? rtols.map((limit, i) => Math.max(limit, ofCodes[i]!)) : rtols;
+      };
+      // What the user bounds is held to that, whatever would explain more.
       const allowedFor = limited(
-        async (feeds) => {
-          if (narrowing) return null;
-          const measured = await measuredTolerances(asked, { ...net, layers: false, side: steady, isDoubted: true }, feeds);
-          const rtols = rtolsOf(measured.outputs, map.outputs.length);
-          const ofCodes = isRecordedInCodes ? await rtolsOfCodes(map, feeds) : null;
-          if (ofCodes) notes.push(tellCodes(ofCodes));
-          return ofCodes ? rtols.map((rtol, i) => Math.max(rtol, ofCodes[i]!)) : rtols;
-        },
+        async (feeds) => (narrowing || isBounded ? null : explainedBy(feeds)),
         () => hasFailed(comparison),
       );
       const kept: RunSample[] = [];
@@ -238,6 +244,10 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       if (whole) {
         comparison = whole;
         notes.push('the net mixes the rows of a batch: fed one by one they give something else than the recording, and fed at once they give the recording');
+      }
+      if (differing && isBounded && !narrowing && effort.few > 1) {
+        const most = await explainedBy((differing as RunSample).feeds);
+        if (most && comparison.report().outputs.every(({ relativeToScale }, i) => relativeToScale <= most[i]!)) notes.push(tellBound(most));
       }
       if (differing && !whole && !actual.isAmbiguous) {
         const found = await blame(target, map, layoutOf, differing, comparison, options);
@@ -403,9 +413,16 @@ function limited(measure: AllowedFor, isDecided: () => boolean): AllowedFor {
   };
 }
 
-function tellCodes(rtols: readonly number[]): string {
+/** @param isBounded whether the user said how much is let pass */
+function tellCodes(rtols: readonly number[], isBounded: boolean): string {
   const most = Math.max(...rtols).toPrecision(2);
-  return `the recording was made by kernels in integers, which take either of two codes where a value lies near the middle between them: that moves outputs by up to ${most} of their scale, and so much is let pass`;
+  const passes = isBounded ? '' : ', and so much is let pass';
+  return `the recording was made by kernels in integers, which take either of two codes where a value lies near the middle between them: that moves outputs by up to ${most} of their scale${passes}`;
+}
+
+function tellBound(rtols: readonly number[]): string {
+  const most = Math.max(...rtols).toPrecision(2);
+  return `the limit given is narrower than what two right runs of this net differ by: without it up to ${most} of an output's scale is let pass, and this is a match`;
 }
 
 /** What is computed in float16 may overflow on larger ones, as it must. */

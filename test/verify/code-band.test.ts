@@ -48,12 +48,23 @@ describe('a recording of kernels in integers', () => {
       ['output:y', numbersTensor('y', 'float32', [1, 6], values, origin)],
     ]);
   };
-  const verdict = async (steps: number) => (await convertFile(path, join(folder, 'm.onnx'), { golden: recorded(steps), force: true })).report;
+  const verdict = async (steps: number, limits: { readonly rtol?: number } = {}) =>
+    (await convertFile(path, join(folder, 'm.onnx'), { golden: recorded(steps), force: true, ...limits })).report;
 
   it('matches where it is one code apart, and the report says what is let pass', async () => {
     const report = await verdict(1);
     expect(report?.verdict).toBe('match');
     expect(report?.notes.join()).toMatch(/kernels in integers/);
+  });
+
+  it('is held to a limit that was given, and the report says where codes explain what is beyond it', async () => {
+    const close = await verdict(1, { rtol: 1e-3 });
+    expect(close).toMatchObject({ verdict: 'mismatch', tolerance: { rtol: 1e-3 } });
+    expect(close?.notes.join()).toMatch(/kernels in integers.*the limit given is narrower than what two right runs of this net differ by/s);
+    const far = await verdict(4, { rtol: 1e-3 });
+    expect(far?.verdict).toBe('mismatch');
+    expect(far?.notes.join()).not.toMatch(/the limit given/);
+    expect((await verdict(1, { rtol: 0.05 }))?.verdict).toBe('match');
   });
 
   it('does not match where it is four codes apart', async () => {

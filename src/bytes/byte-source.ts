@@ -19,6 +19,8 @@ export interface ByteSource {
    * @throws ModelError 'malformed' as `read`
    */
   readInto(start: number, target: Uint8Array): Promise<void>;
+  /** As `readInto`, before it returns: for runtimes that ask for a file in the midst of a call. Left out where bytes must be waited for. */
+  readIntoNow?(start: number, target: Uint8Array): void;
   /**
    * Fills `target` with runs of `runLength` bytes, run i from `start + i * stride` on; for sources that do many small reads faster
    * together. Call it through `readRuns`.
@@ -64,6 +66,9 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
       return bytes.subarray(start, end);
     },
     async readInto(start: number, target: Uint8Array) {
+      source.readIntoNow(start, target);
+    },
+    readIntoNow(start: number, target: Uint8Array) {
       checkRange(source, start, start + target.byteLength);
       target.set(bytes.subarray(start, start + target.byteLength));
     },

@@ -27,6 +27,14 @@ function stoppableSource(source: ByteSource, signal: AbortSignal): ByteSource {
       signal.throwIfAborted();
       return source.readInto(start, target);
     },
+    ...(source.readIntoNow
+      ? {
+          readIntoNow(start: number, target: Uint8Array) {
+            signal.throwIfAborted();
+            source.readIntoNow!(start, target);
+          },
+        }
+      : {}),
     ...(source.readRuns
       ? {
           async readRuns(start: number, stride: number, runLength: number, target: Uint8Array) {

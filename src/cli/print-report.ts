@@ -1,4 +1,5 @@
 /** A verification report as text. */
+import { coverageSentence, coverageShare } from '../report/coverage.js';
 import { nextStep } from '../report/next-step.js';
 import { describeUnjudged, layersAllowed, layerWitnesses, worstLayers } from '../report/ranking.js';
 import {
@@ -104,15 +105,14 @@ function printBeyondValues(say: (text: string) => void, report: Report, verbose:
     if (passed === null || (passed && !verbose)) continue;
     say(passed ? `tried    ${safeText(message)}` : `tried    ${safeText(what)}: ${colour.red('failed')}: ${safeText(message)}`);
   }
-  if (report.coverage) say(`reached  ${safeText(describeCoverage(report.coverage, verbose))}`);
+  if (report.coverage) say(`coverage ${safeText(describeCoverage(report.coverage, verbose))}`);
   for (const { judged, message } of report.interface) if (judged) say(`ports    ${colour.red('differ')}: ${safeText(message)}`);
 }
 
-function describeCoverage({ reached, of, added, unseen }: CoverageReport, verbose: boolean): string {
-  const share = `${formatCount(reached)} of ${formatCount(of)} states of units, bounds and borders`;
-  if (!verbose) return unseen.length === 0 ? share : `${share} (--verbose lists what was not seen)`;
-  const found = added === 0 ? '' : `, with ${counted(added, 'input')} found by search`;
-  return `${share}${found}${unseen.length === 0 ? '' : `; not seen: ${unseen.join('; ')}`}`;
+function describeCoverage(coverage: CoverageReport, verbose: boolean): string {
+  const { unseen } = coverage;
+  if (!verbose) return `${coverageShare(coverage)}${unseen.length === 0 ? '' : ' (--verbose lists the rest)'}`;
+  return `${coverageSentence(coverage)}${unseen.length === 0 ? '' : `: ${unseen.join('; ')}`}`;
 }
 
 /** The worst ones, those that failed first; where each one is exact, a line says so. */

@@ -33,33 +33,55 @@ export async function fileSource(path: string, name = shownName(path)): Promise<
   const opened = handle;
   let closed = false;
 
-  async function readInto(start: number, target: Uint8Array): Promise<void> {
+  function checkRead(start: number, target: Uint8Array): void {
     if (closed) throw new Error(`${name} was read after it was closed`);
     checkRange({ name, byteLength }, start, start + target.byteLength);
+  }
+
+  /** What a read gave, unless it is nothing: every read is within the file as it was when it was opened. */
+  function checkCount(count: number, position: number): number {
+    if (count > 0) return count;
+    throw new ModelError('malformed', `the file ends here; it had ${byteLength} bytes when it was opened. Something changed it while it was read.`, {
+      file: name,
+      offset: position,
+    });
+  }
+
+  async function readInto(start: number, target: Uint8Array): Promise<void> {
+    checkRead(start, target);
     // Reads in place never wait, and what is read by a hundred thousand of them could not be interrupted.
     await breathe();
     let done = 0;
     while (done < target.byteLength) {
       const length = target.byteLength - done;
-      const count = await readSome(target, done, length, start + done);
-      if (count === 0) {
-        throw new ModelError('malformed', `the file ends here; it had ${byteLength} bytes when it was opened. Something changed it while it was read.`, {
-          file: name,
-          offset: start + done,
-        });
-      }
-      done += count;
+      done += checkCount(await readSome(target, done, length, start + done), start + done);
     }
   }
 
+  function readIntoNow(start: number, target: Uint8Array): void {
+    checkRead(start, target);
+    for (let done = 0; done < target.byteLength; ) done += checkCount(readSomeNow(target, done, target.byteLength - done, start + done), start + done);
+  }
+
   async function readSome(target: Uint8Array, at: number, length: number, position: number): Promise<number> {
+    if (length <= SMALL_READ_BYTES) return readSomeNow(target, at, length, position);
     try {
-      if (length <= SMALL_READ_BYTES) return readSync(opened.fd, target, at, length, position);
       return (await opened.read(target, at, length, position)).bytesRead;
     } catch (error) {
-      throw new ModelError('malformed', `could not be read: ${errorText(error)}`, { file: name, offset: position }, error);
+      throw unreadable(error, position);
     }
   }
+
+  function readSomeNow(target: Uint8Array, at: number, length: number, position: number): number {
+    try {
+      return readSync(opened.fd, target, at, length, position);
+    } catch (error) {
+      throw unreadable(error, position);
+    }
+  }
+
+  const unreadable = (error: unknown, position: number) =>
+    new ModelError('malformed', `could not be read: ${errorText(error)}`, { file: name, offset: position }, error);
 
   return {
     name,
@@ -72,6 +94,7 @@ export async function fileSource(path: string, name = shownName(path)): Promise<
       return bytes;
     },
     readInto,
+    readIntoNow,
     async readRuns(start, stride, runLength, target) {
       for (let at = 0; at < target.byteLength; at += runLength, start += stride) {
         // A promise for each of a hundred thousand small reads would cost more than the reads.

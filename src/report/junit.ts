@@ -6,6 +6,7 @@
 import type { Report } from '../verify/report.js';
 import { VERSION } from '../version.js';
 import { type Check, checksOf } from './checks.js';
+import { coverageShare } from './coverage.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { formatBound, formatNumber } from './numbers.js';
 import { escapeMarkup } from './text.js';
@@ -75,6 +76,7 @@ function properties(report: Report): [string, string][] {
     ['tolerance', inputs.kind === 'none' ? `none (${tolerance.why})` : `${formatBound(tolerance)} (${tolerance.why})`],
     ['tolerance.smallestPassing', tolerance.smallestPassing === null ? 'none' : formatNumber(tolerance.smallestPassing)],
     ['inputs', inputs.kind === 'none' ? 'none' : `${inputs.samples} ${inputs.kind}${inputs.seed === null ? '' : `, seed ${inputs.seed}`}`],
+    ['coverage', report.coverage ? coverageShare(report.coverage) : 'not measured'],
     ['weighbridge', VERSION],
   ];
 }

@@ -3,6 +3,7 @@ import { describeAgreement } from '../verify/agreement.js';
 import type { LayerReport, NarrowingReport, OutputReport, Report, WeightsReport } from '../verify/report.js';
 import { counted } from '../words.js';
 import { describeWorst } from './checks.js';
+import { coverageSentence } from './coverage.js';
 import type { ReportDocument, ReportFormat } from './format.js';
 import { nextStep } from './next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from './numbers.js';
@@ -39,6 +40,7 @@ function renderMarkdown({ report, subject }: ReportDocument): string {
     ...report.trials
       .filter(({ passed }) => passed !== null)
       .map(({ message, passed }) => `${passed ? 'Tried' : '**Tried and failed**'}: ${escapeMarkdown(message)}`),
+    report.coverage ? `Coverage: ${escapeMarkdown(coverageSentence(report.coverage))}.` : '',
     report.quantisation ? quantisationTable(report.quantisation) : '',
     report.layers ? layerPart(report, report.layers) : '',
     report.weights ? weightPart(report.weights) : '',

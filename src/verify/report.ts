@@ -153,9 +153,11 @@ export interface TrialReport {
   readonly message: string;
 }
 
-/** What of the net the inputs reached: units that fired and rested, bounds of clips that were met, borders that paddings lie beside. */
+/** How much of the net the inputs put to use: units once on and once off, limits of clips once met, padded edges once with a value beside them. */
 export interface CoverageReport {
+  /** Parts that were put to use. */
   readonly reached: number;
+  /** Parts that there are. */
   readonly of: number;
   /** Inputs that were found by search, and run beside the generated ones. */
   readonly added: number;

@@ -111,6 +111,39 @@ describe.skipIf(!has('fish'))('fish', () => {
   });
 });
 
+describe('powershell', () => {
+  const text = script('powershell');
+
+  it('has no key twice, whose letters it does not tell apart by their size', () => {
+    for (const [, name, table] of text.matchAll(/^ {2}\$(\w+) = @\{\n(.*?)^ {2}\}$/gms)) {
+      const keys = [...table!.matchAll(/^ {4}'([^']+)' = /gm)].map(([, key]) => key!.toLowerCase());
+      expect([name, keys.length]).toEqual([name, new Set(keys).size]);
+      expect(keys.length).toBeGreaterThan(0);
+    }
+  });
+
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'weighbridge.ps1'), text);
+  writeFileSync(join(folder, 'net.h5'), '');
+  mkdirSync(join(folder, 'nets/inner'), { recursive: true });
+  writeFileSync(join(folder, 'nets/two words.h5'), '');
+
+  it.skipIf(!has('pwsh')).each([
+    ['weighbridge con', ['convert']],
+    ['weighbridge convert net.h5 --to tf', ['tfjs', 'tfjs-graph']],
+    ['weighbridge -C ne', ['nets']],
+    ['weighbridge -C nets con', ['convert']],
+    ['weighbridge -C nets inspect ', ["'two words.h5'", 'inner']],
+    ['weighbridge inspect -C nets tw', ["'two words.h5'"]],
+    ['weighbridge completion b', ['bash']],
+  ])('%s', (line, offered) => {
+    const ask = '. ./weighbridge.ps1; (TabExpansion2 -inputScript $env:LINE -cursorColumn $env:LINE.Length).CompletionMatches.CompletionText';
+    const { stdout } = spawnSync('pwsh', ['-NoProfile', '-NonInteractive', '-Command', ask], { cwd: folder, env: { ...process.env, LINE: line } });
+    const words = stdout.toString().split(/\r?\n/).filter(Boolean);
+    expect(words.sort()).toEqual(offered);
+  });
+});
+
 /** Types each line in an interactive zsh, with a tab behind it, and tells what stands there then, and below it. */
 const TYPE = `
 zmodload zsh/zpty

@@ -21,11 +21,12 @@ describe('printReport', () => {
     const coverage = { reached: 3, of: 5, added: 1, unseen: ['relu1: 2 of 4 units never fired'] };
     const trials = [{ kind: 'batch', passed: true, what: 'a batch', message: 'the rows of a batch of 3 are what they are alone' } as const];
     const report = { ...MATCH, coverage, trials };
-    expect(print(report)).toContain('reached  3 of 5 states of units, bounds and borders (--verbose lists what was not seen)');
+    expect(print(report)).toContain('coverage 60 % of the net, 3 of its 5 parts (--verbose lists the rest)');
     expect(print(report)).not.toMatch(/tried|limit {4}/);
     const told = print(report, true);
     expect(told).toContain('tried    the rows of a batch of 3 are what they are alone');
-    expect(told).toContain('with 1 input found by search; not seen: relu1: 2 of 4 units never fired');
+    expect(told).toContain('the inputs (1 of them found by search) put 60 % of the net to use: 3 of its 5 parts (');
+    expect(told).toMatch(/^coverage .*: relu1: 2 of 4 units never fired$/m);
     expect(told).toMatch(/^limit {4}\|difference\| <= .*: /m);
     // What failed is said in any case.
     expect(print({ ...report, trials: [{ ...trials[0]!, passed: false, message: 'the rows of a batch are mixed' }] })).toContain(

@@ -68,6 +68,18 @@ describe('a file source', () => {
     await source.close();
   });
 
+  it('gives the same before it returns, and says where a file ends that shrank', async () => {
+    const { path, source } = await openSample();
+    const bytes = new Uint8Array(200_000);
+    source.readIntoNow!(100_000, bytes);
+    expect(same(bytes, BYTES.slice(100_000, 300_000))).toBe(true);
+    expect(() => source.readIntoNow!(200_000, bytes)).toThrowError(expect.objectContaining({ kind: 'malformed' }));
+    truncateSync(path, 150_000);
+    expect(() => source.readIntoNow!(100_000, bytes)).toThrowError(expect.objectContaining({ kind: 'malformed', place: { file: path, offset: 150_000 } }));
+    await source.close();
+    expect(() => source.readIntoNow!(0, bytes)).toThrow(/closed/);
+  });
+
   it('cannot be read after it was closed, and closes twice', async () => {
     const { source } = await openSample();
     await source.close();

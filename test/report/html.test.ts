@@ -33,6 +33,13 @@ describe('the page as text', () => {
     expect(await html.render(documentOf(MATCH))).not.toContain('Next:');
   });
 
+  it('says how much of the net the inputs put to use, and lists the rest', async () => {
+    const coverage = { reached: 3, of: 5, added: 1, unseen: ['relu1: 2 of 4 units never fired'] };
+    const page = await html.render(documentOf({ ...MATCH, coverage }));
+    expect(page).toContain('<b>Coverage</b>: the inputs (1 of them found by search) put 60 % of the net to use: 3 of its 5 parts');
+    expect(page).toContain('<li>relu1: 2 of 4 units never fired</li>');
+  });
+
   it('plots one stem for each layer, those out of tolerance marked, and the tolerance', async () => {
     const page = await html.render(documentOf(MISMATCH));
     const layers = MISMATCH.layers!;

@@ -82,3 +82,9 @@ it('a code span is fenced by more backticks than it holds', () => {
 it('a line break in a message does not end its paragraph', () => {
   expect(escapeMarkdown('a\n# b')).toBe('a \\# b');
 });
+
+it('says how much of the net the inputs put to use', async () => {
+  const coverage = { reached: 999, of: 1000, added: 0, unseen: ['relu1: 1 of 4 units never fired'] };
+  const rendered = await markdown.render(documentOf({ ...MATCH, coverage }));
+  expect(rendered).toContain('Coverage: the inputs put 99 % of the net to use: 999 of its 1,000 parts (each unit once on and once off');
+});

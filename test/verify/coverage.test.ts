@@ -39,7 +39,7 @@ describe('what a value shows', () => {
     });
     const coverage = coverageOf({ layers: [relu, conv] }, () => true);
     coverage.see(relu, array([1, 1, 2, 3], [0, 1, 2, 0, 1, 0]));
-    expect(coverage.report(0).unseen).toEqual(['relu: always zero at the start of axis 3']);
+    expect(coverage.report(0).unseen).toEqual(['relu: the values beside the padding at the start of axis 3 were always zero']);
   });
 
   it('nothing of layers that the runtime does not show', () => {

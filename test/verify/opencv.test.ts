@@ -1,9 +1,14 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { concatBytes } from '../../src/bytes/byte-sink.js';
+import { type ByteSource, filledSource } from '../../src/bytes/byte-source.js';
+import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
+import { MessageBuilder } from '../../src/containers/protobuf-writer.js';
+import { ModelError } from '../../src/errors.js';
 import type { NdArray, Session } from '../../src/verify/engine.js';
 import { opencv } from '../../src/verify/engines/opencv.js';
 import { caffeWiring } from '../../src/verify/engines/opencv-prototxt.js';
+import { blobOf, caffeNet, numbers } from '../caffe-net.js';
 import { CORPUS, corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
 import { openedFiles } from '../open-files.js';
 
@@ -181,4 +186,63 @@ test('a batch of another size than the first, behind a Slice, has all of its row
   } finally {
     await session.close();
   }
+});
+
+describe('a file that is read as OpenCV comes to it', () => {
+  const SIDE = 600;
+  const net = caffeNet({ data: [1, SIDE] }, [
+    {
+      name: 'fc',
+      type: 'InnerProduct',
+      bottoms: ['data'],
+      tops: ['fc'],
+      params: `inner_product_param { num_output: ${SIDE} }`,
+      blobs: [blobOf(numbers(3), [SIDE, SIDE]), blobOf(numbers(4), [SIDE])],
+    },
+  ]);
+  const feeds = new Map([['data', { shape: [1, SIDE], data: blobOf(numbers(5), [SIDE]).data }]]);
+
+  async function bytesOf(name: string): Promise<Uint8Array> {
+    const source = await net.open(name);
+    return source.read(0, source.byteLength);
+  }
+
+  /** The net with another source for its weights. */
+  const withWeights = (source: ByteSource): FileSet => ({ ...net, open: async (name) => (name === 'net.caffemodel' ? source : net.open(name)) });
+
+  async function outputOf(files: FileSet): Promise<Float32Array> {
+    const session = await opencv.open({ files, prototxt: 'net.prototxt' });
+    try {
+      return (await session.run(feeds)).get('fc')!.data as Float32Array;
+    } finally {
+      await session.close();
+    }
+  }
+
+  // What is left of up to eight bytes Emscripten asks for one by one.
+  test('gives, whatever is left of its last piece, what a file gives that is read whole', async () => {
+    const weights = await bytesOf('net.caffemodel');
+    expect(weights.byteLength).toBeGreaterThan(2 ** 20);
+    const read = (start: number, target: Uint8Array) => target.set(weights.subarray(start, start + target.byteLength));
+    const expected = await outputOf(withWeights(filledSource('net.caffemodel', weights.byteLength, read)));
+    for (const rest of [0, 1, 8, 9, 4095]) {
+      // A field that no reader knows, of four bytes and what it holds.
+      const unknown = new MessageBuilder().bytes(1999, new Uint8Array(2 * 4096 - ((weights.byteLength + 4 - rest) % 4096)));
+      const padded = concatBytes([...(unknown.pieces as Uint8Array[]), weights]);
+      const model = memoryFileSet({ 'net.caffemodel': padded, 'net.prototxt': await bytesOf('net.prototxt') }, 'net.caffemodel');
+      expect(padded.byteLength % 4096).toBe(rest);
+      expect(await outputOf(model)).toEqual(expected);
+    }
+  });
+
+  test('that cannot be read to its end is told by what kept it, and the next net still runs', async () => {
+    const weights = await bytesOf('net.caffemodel');
+    const source = filledSource('net.caffemodel', weights.byteLength, (start, target) => target.set(weights.subarray(start, start + target.byteLength)));
+    const readIntoNow = (start: number, target: Uint8Array) => {
+      if (start > 0) throw new ModelError('malformed', 'the file ends here', { file: 'net.caffemodel', offset: start });
+      target.set(weights.subarray(start, start + target.byteLength));
+    };
+    await expect(outputOf(withWeights({ ...source, readIntoNow }))).rejects.toMatchObject({ kind: 'malformed', problem: 'the file ends here' });
+    expect((await outputOf(net)).length).toBe(SIDE);
+  });
 });

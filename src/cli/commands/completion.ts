@@ -252,16 +252,42 @@ ${table(values)}
   $words = @{
 ${table(all.flatMap(({ name, words }) => (words.length > 0 ? [[name, words] as const] : [])))}
   }
-  $typed = @($commandAst.CommandElements | ForEach-Object { $_.ToString() })
+  $typed = @($commandAst.CommandElements | ForEach-Object {
+    if ($_ -is [System.Management.Automation.Language.StringConstantExpressionAst]) { $_.Value } else { $_.ToString() }
+  })
   if ($wordToComplete -ne '') { $typed = @($typed | Select-Object -SkipLast 1) }
-  $at = 1
-  while ($at + 1 -lt $typed.Count -and $typed[$at] -ceq '${FOLDER}') { $at += 2 }
-  $command = if ($typed.Count -gt $at) { $typed[$at] } else { '' }
-  $found = if ($command -eq '') { ${list(all.map(({ name }) => name))} }
+  $word = $wordToComplete -replace '^[''"]|[''"]$', ''
+  $dir = ''
+  $command = ''
+  for ($i = 1; $i -lt $typed.Count; $i++) {
+    if ($typed[$i] -cne '${FOLDER}') { if ($command -eq '') { $command = $typed[$i] } }
+    elseif ($i + 1 -lt $typed.Count) {
+      $i++
+      $dir = [System.IO.Path]::Combine($dir, ($typed[$i] -replace '^~(?=$|[\\\\/])', $HOME))
+    }
+  }
+  $wantsFolder = $typed[-1] -ceq '${FOLDER}'
+  $found = if ($wantsFolder) { }
+    elseif ($command -eq '') { ${list([...all.map(({ name }) => name), '--help', '--version', FOLDER])} }
     elseif ($values.ContainsKey("$command $($typed[-1])")) { $values["$command $($typed[-1])"] }
-    elseif ($wordToComplete.StartsWith('-')) { $options[$command] }
+    elseif ($word.StartsWith('-')) { $options[$command] }
     else { $words[$command] }
-  $found | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }
+  $found = @($found | Where-Object { $_ -and $_.StartsWith($word, 'OrdinalIgnoreCase') })
+  $found | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }
+  # What is in this folder PowerShell offers by itself where nothing else was.
+  if ($found.Count -gt 0 -or ($dir -eq '' -and -not $wantsFolder)) { return }
+  $head = $word.Substring(0, $word.LastIndexOfAny([char[]]'/\\') + 1)
+  $name = $word.Substring($head.Length)
+  $at = [System.IO.Path]::Combine($dir, $head)
+  if ($at -eq '') { $at = '.' }
+  Get-ChildItem -LiteralPath $at -ErrorAction SilentlyContinue |
+    Where-Object { ($_.PSIsContainer -or -not $wantsFolder) -and $_.Name.StartsWith($name, 'OrdinalIgnoreCase') } |
+    ForEach-Object {
+      $path = $head + $_.Name
+      $text = if ($path -match '[^\\w./\\\\:~+-]') { "'" + $path.Replace("'", "''") + "'" } else { $path }
+      $kind = if ($_.PSIsContainer) { 'ProviderContainer' } else { 'ProviderItem' }
+      [System.Management.Automation.CompletionResult]::new($text, $_.Name, $kind, $_.FullName)
+    }
 }
 `;
 }

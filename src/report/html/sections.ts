@@ -1,8 +1,9 @@
 /** The parts of the page that are made of the report alone. */
 
 import { describeAgreement } from '../../verify/agreement.js';
-import type { LayerReport, NarrowingReport, OutputReport, Report } from '../../verify/report.js';
+import type { CoverageReport, LayerReport, NarrowingReport, OutputReport, Report } from '../../verify/report.js';
 import { describeWorst } from '../checks.js';
+import { coverageSentence } from '../coverage.js';
 import type { ReportDocument } from '../format.js';
 import { nextStep } from '../next-step.js';
 import { formatBound, formatBytes, formatCount, formatDistance, formatNonFinite, formatNumber, formatTime } from '../numbers.js';
@@ -84,7 +85,17 @@ export function outputs(report: Report): Markup | null {
   ${failed.map((output) => html`<p class="note bad"><b>${output.name}</b>: ${describeWorst(output)}</p>`)}
   ${report.interface.map(({ message, judged }) => html`<p class="${judged ? 'note bad' : 'note'}">${message}</p>`)}
   ${report.trials.map(({ message, passed }) => html`<p class="${passed === false ? 'note bad' : 'note'}">${message}</p>`)}
+  ${report.coverage ? coverage(report.coverage) : null}
 </section>`;
+}
+
+function coverage(found: CoverageReport): Markup {
+  return html`<p class="note"><b>Coverage</b>: ${coverageSentence(found)}.</p>
+  ${
+    found.unseen.length > 0
+      ? html`<details><summary>What was not put to use</summary><ul>${found.unseen.map((what) => html`<li>${what}</li>`)}</ul></details>`
+      : null
+  }`;
 }
 
 function outputTable(rows: readonly OutputReport[]): Markup {

@@ -5,6 +5,7 @@
  * It runs as WebAssembly (opencv-wasm 4.3.0; the newer builds of others crash on VGG16's fc6 or have no Caffe importer). Its
  * bindings make no matrices of more than two axes and show no names, hence `Reshaper` and `caffeWiring`.
  */
+import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { isModelError, ModelError } from '../../errors.js';
@@ -24,7 +25,7 @@ interface OpenCv {
   readNetFromCaffe(prototxt: string, caffemodel?: string): Net;
   exceptionFromPtr(pointer: number): { msg: string };
   getBuildInformation(): string;
-  FS_createDataFile(folder: string, name: string, bytes: Uint8Array, canRead: boolean, canWrite: boolean, canOwn: boolean): unknown;
+  FS_createDataFile(folder: string, name: string, bytes: Uint8Array | FileInPieces, canRead: boolean, canWrite: boolean, canOwn: boolean): unknown;
   FS_unlink(name: string): void;
 }
 
@@ -36,13 +37,21 @@ interface Mat {
   delete(): void;
 }
 
+/** What Emscripten's file system asks of a file's bytes that it may own: of a Uint8Array it takes no more. */
+interface FileInPieces {
+  readonly length: number;
+  subarray(start: number, end: number): Uint8Array | FileInPieces;
+  /** Up to eight bytes are asked for one by one. */
+  readonly [place: number]: number;
+}
+
 interface Net {
   setInput(blob: Mat, name: string): void;
   forward(layer: string): Mat;
   delete(): void;
 }
 
-/** A WebAssembly heap ends at 2 GiB, and OpenCV holds about twice the file while it reads; VGG19's 575 MB fit. */
+/** A WebAssembly heap ends at 2 GiB, and OpenCV holds a layer twice while it reads; VGG19's 575 MB fit. */
 const MAX_MODEL_BYTES = 900e6;
 
 /** A prototxt of a thousand layers takes 300 kB. */
@@ -89,9 +98,14 @@ export const opencv: Engine = {
       throw new ModelError('engine', `OpenCV could not be loaded; ${installLine()}`, { file }, error);
     });
     const readAnew = async () => {
-      const weights = new Uint8Array(caffemodel.byteLength);
-      await caffemodel.readInto(0, weights);
-      return guard(cv, file, () => readNet(cv, wiring.text, weights));
+      const weights = caffemodel.readIntoNow ? inPieces(caffemodel as SourceNow) : { bytes: await caffemodel.read(0, caffemodel.byteLength), check() {} };
+      return guard(cv, file, () => {
+        try {
+          return readNet(cv, wiring.text, weights.bytes);
+        } finally {
+          weights.check();
+        }
+      });
     };
     return openSession({ cv, readAnew, wiring, file, inner: model.layers === true }, await readAnew());
   },
@@ -209,8 +223,48 @@ class Reshaper {
   }
 }
 
+type SourceNow = ByteSource & Required<Pick<ByteSource, 'readIntoNow'>>;
+
+/** OpenCV asks for a few kilobytes at a time, from the first byte to the last. */
+const PIECE_BYTES = 2 ** 20;
+
+/**
+ * A file that is read as OpenCV comes to it: beside what it makes of 553 MB there is no room for the bytes themselves.
+ *
+ * @returns `check` throws what kept a piece from being read: an error in the midst of a read would be taken for a crash of OpenCV
+ */
+function inPieces(source: SourceNow): { readonly bytes: FileInPieces; check(): void } {
+  const length = source.byteLength;
+  let piece = new Uint8Array(0);
+  let from = 0;
+  let failure: unknown;
+  const part = (start: number, end: number): Uint8Array => {
+    if (start < from || end > from + piece.length) {
+      from = start;
+      piece = new Uint8Array(Math.max(end - start, Math.min(PIECE_BYTES, length - start)));
+      try {
+        source.readIntoNow(start, piece);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    return piece.subarray(start - from, end - from);
+  };
+  const bytes: FileInPieces = new Proxy<FileInPieces>(
+    // The whole is asked for once, where the file is put into the file system.
+    { length, subarray: (start, end) => (end - start === length ? bytes : part(start, end)) },
+    { get: (known, key) => (key in known ? Reflect.get(known, key) : part(Number(key), Number(key) + 1)[0]) },
+  );
+  return {
+    bytes,
+    check() {
+      if (failure !== undefined) throw failure;
+    },
+  };
+}
+
 /** Lets OpenCV read a network from its file system in memory, and clears that again. */
-function readNet(cv: OpenCv, prototxt: string, caffemodel?: Uint8Array): Net {
+function readNet(cv: OpenCv, prototxt: string, caffemodel?: Uint8Array | FileInPieces): Net {
   const stem = `model${filesMade++}`;
   const files = [`${stem}.prototxt`, ...(caffemodel ? [`${stem}.caffemodel`] : [])];
   const bytes = [new TextEncoder().encode(prototxt), ...(caffemodel ? [caffemodel] : [])];

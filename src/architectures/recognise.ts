@@ -472,9 +472,12 @@ function inputSizes(
   const [batch, ...rest] = inputShape;
   const [c, height, width] = layout === 'nhwc' ? [rest[2], rest[0], rest[1]] : rest;
   if (inputShape.length !== 4 || c !== channels || typeof height !== 'number' || typeof width !== 'number') {
-    throw new ModelError('usage', `the input shape [${inputShape}] does not fit: four sizes in ${layout} order with ${channels} channels are expected`, {
-      file,
-    });
+    const example = (layout === 'nhwc' ? ['N', ...usual.slice(0, 2), channels] : ['N', channels, ...usual.slice(0, 2)]).join();
+    throw new ModelError(
+      'usage',
+      `the input shape [${inputShape}] does not fit: four sizes in ${layout} order with ${channels} channels are expected, such as ${example}`,
+      { file },
+    );
   }
   return [batch!, height, width];
 }

@@ -176,7 +176,7 @@ function parseValues(given: ReadonlyMap<string, string>): Preparation {
 
 export function parseWhole(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('a whole number is expected.');
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('a whole number of zero or more is expected.');
   return value;
 }
 

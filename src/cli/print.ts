@@ -178,5 +178,5 @@ const MAX_MESSAGE_LENGTH = 10_000;
 function complain(label: string, text: string): void {
   const more = text.length - MAX_MESSAGE_LENGTH;
   const shown = more > 0 ? `${text.slice(0, MAX_MESSAGE_LENGTH)} ... (${more} more characters)` : text;
-  process.stderr.write(`${wrapTold(`${label}  ${safeText(shown)}`, terminalWidth(process.stderr))}\n`);
+  process.stderr.write(`${wrapTold(`${label}  ${safeText(shown)}`, terminalWidth(process.stderr), true)}\n`);
 }

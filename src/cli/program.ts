@@ -4,6 +4,7 @@ import { isModelError } from '../errors.js';
 import { addCommand, makeProgram } from './command-line.js';
 import { commands } from './commands/index.js';
 import { errColour, makeVoice, safeText } from './print.js';
+import { usageWords } from './usage-words.js';
 
 const COULD_NOT = 2;
 /** Ctrl-C, `kill` and a closed terminal, by their numbers; a shell adds 128. */
@@ -21,7 +22,7 @@ export async function run(): Promise<never> {
     .exitOverride()
     .configureOutput({
       writeErr: (text) => void process.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, `${errColour.red('error')}  `)),
+      outputError: (text) => makeVoice({}).fail(usageWords(text)),
     });
   // The named command alone where there is one, because loading them all takes longer than looking into a file.
   const word = firstWord(process.argv.slice(2));
@@ -78,7 +79,7 @@ function report(error: unknown): number {
   };
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    tellJson('usage', error.message.replace(/^error: /, ''), {});
+    tellJson('usage', usageWords(error.message), {});
     return COULD_NOT;
   }
   const verbose = process.argv.includes('--verbose') || process.argv.includes('-v');

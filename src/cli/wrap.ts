@@ -18,9 +18,10 @@ export function wrapTold(text: string, width: number, isNarration = false): stri
     .map((line) => {
       const plain = line.replace(COLOURS, '');
       if (plain.length <= width) return line;
-      const isMore = plain.startsWith(' '.repeat(INDENT));
-      const isLabelled = isMore || TOLD.test(plain);
-      return isLabelled || isNarration ? wrapWords(line, width, isLabelled ? INDENT : 0).join('\n') : line;
+      // What goes on below a label, or stands behind a dash.
+      const below = /^(?: {9,}| +- )/.exec(plain)?.[0].length;
+      const isLabelled = below !== undefined || TOLD.test(plain);
+      return isLabelled || isNarration ? wrapWords(line, width, below ?? (isLabelled ? INDENT : 0)).join('\n') : line;
     })
     .join('\n');
 }

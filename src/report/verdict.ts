@@ -105,9 +105,24 @@ function inHalf({ trials }: Report): string {
 /** The same, to be read at a glance: the largest error against its limit, and why that is the limit left out. */
 export function verdictGlance(report: Report): string {
   const { verdict, quantisation, outputs } = report;
+  // Of weights that say themselves how they were made the whole is told.
+  const narrowed = verdict === 'match' && quantisation && !report.weights?.claims ? narrowedGlance(quantisation) : null;
+  if (narrowed) return `${narrowed}${inHalf(report)}`;
   const isPlain = verdict === 'match' ? !quantisation : verdict === 'mismatch' && outputs.some(({ passed }) => !passed);
   const error = isJudgedByLoss(report) || quantisation?.lossJudgedBy === 'predictions' ? '' : besideLimit(report);
   return isPlain && error !== '' ? error : verdictSentence(report);
+}
+
+/** What is said of narrowed weights that match; null where a bound on values judged them. */
+function narrowedGlance(narrowed: QuantisationReport): string | null {
+  const { methods, loss, lossJudgedBy, ofFloat16 } = narrowed;
+  const stored = methods.join(', ');
+  if (isExcusedByFloat16(narrowed))
+    return `the file computes what its narrowed weights say (${stored}), and moves outputs ${formatTimes(ofFloat16!)} times as far as float16 does`;
+  if (lossJudgedBy === 'bound') return null;
+  if (lossJudgedBy === 'predictions') return `the file predicts as the source does, with narrowed weights (${stored})`;
+  const far = loss && !loss.outputs.every(isSameNet) ? `, and on them outputs are far off (${describeFar(loss.outputs)})` : '';
+  return `the file computes what its narrowed weights say (${stored}); these inputs do not tell what that costs in predictions${far}`;
 }
 
 /** The limit, and where it comes from. */

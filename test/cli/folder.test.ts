@@ -51,7 +51,7 @@ describe('-C', () => {
   });
 
   it.each([
-    ['nothing', /'nothing' is invalid\. there is no such folder/],
+    ['nothing', /-C nothing: there is no such folder/],
     ['nets/a.h5', /this is a file/],
   ])('%s is refused before anything is looked at', (where, why) => {
     const { status, stderr, stdout } = run('-C', where, 'inspect', 'a.h5');

@@ -41,6 +41,9 @@ it('narration is words in every line', () => {
   const text = 'Dropout acts in training only and was left out (dropout1, dropout2)';
   expect(wrapTold(text, 60)).toBe(text);
   expect(wrapTold(text, 60, true)).toBe('Dropout acts in training only and was left out (dropout1,\ndropout2)');
+  // What stands behind a dash, and below a longer label, goes on there.
+  expect(wrapTold('  - layer "a": Softmax needs opset 13', 30, true)).toBe('  - layer "a": Softmax needs\n    opset 13');
+  expect(wrapTold(`${' '.repeat(15)}where it is each file`, 30)).toBe(`${' '.repeat(15)}where it is\n${' '.repeat(15)}each file`);
 });
 
 it('a table leaves columns out before it breaks: some at once, some only where cutting names was not enough', () => {

@@ -1,7 +1,7 @@
 /** The line of the verdict says what failed, on which evidence, and never that a wider tolerance would do. */
 import { expect, it } from 'vitest';
 import { nextStep } from '../../src/report/next-step.js';
-import { verdictSentence } from '../../src/report/verdict.js';
+import { verdictGlance, verdictSentence } from '../../src/report/verdict.js';
 import type { Report } from '../../src/verify/report.js';
 import { MATCH, MISMATCH, QUANTISED } from './examples.js';
 
@@ -59,4 +59,16 @@ it('says of exchanged outputs which has whose values, and to look at their names
   const explainedBy = [{ kind: 'outputs-exchanged', what, layer: 'n1', error: 0 }];
   const cause: Report['cause'] = { layer: 'n1', side: 'file', by: 'values', error: null, explainedBy, tried: 1, message: what };
   expect(nextStep({ ...MISMATCH, cause })).toBe(`${what}; so look at the names and the order of the outputs in the file, or have it written anew.`);
+});
+
+it.each([
+  ['predictions', null, /^the file predicts as the source does, with narrowed weights \(.*\)$/],
+  ['nothing', null, /^the file computes what its narrowed weights say \(.*\); these inputs do not tell what that costs in predictions$/],
+  ['bound', 1.3, /^the file computes what its narrowed weights say \(.*\), and moves outputs 1\.3 times as far as float16 does$/],
+] as const)('of narrowed weights that are judged by %s a match is told at a glance', (lossJudgedBy, ofFloat16, words) => {
+  const loss = QUANTISED.quantisation!.loss!;
+  const outputs = lossJudgedBy === 'bound' ? loss.outputs.map((one) => ({ ...one, passed: false })) : loss.outputs;
+  const report: Report = { ...QUANTISED, quantisation: { ...QUANTISED.quantisation!, lossJudgedBy, ofFloat16, loss: { ...loss, outputs, passed: true } } };
+  expect(verdictGlance(report)).toMatch(words);
+  expect(verdictGlance(report).length).toBeLessThan(verdictSentence(report).length);
 });

@@ -11,6 +11,7 @@ import { clipped } from '../../words.js';
 import { commands } from '../commands/index.js';
 import { argumentOf } from '../given.js';
 import { readText } from '../text-file.js';
+import { usageWords } from '../usage-words.js';
 import { MANY_OPTIONS } from './options.js';
 
 export const CONFIG_NAME = 'weighbridge.config.json';
@@ -97,7 +98,7 @@ export async function readConfig(path: string): Promise<readonly ConfiguredJob[]
       found.push({ name, command: command as JobCommand, models, options, flags: tree.opts() });
     } catch (error) {
       if (!(error instanceof CommanderError)) throw error;
-      problems.push(where + error.message.replace(/^error: /, ''));
+      problems.push(where + usageWords(error.message));
     }
   }
   for (const key of Object.keys(isObject(shared) ? shared : {}))

@@ -44,7 +44,8 @@ export const onnx: Writer = {
     if (patchable(map, options)) return [optionsObstacle(options)].filter((error) => error !== null);
     const opset = chooseOpset(map, options);
     const errors: (ModelError | null)[] = [optionsObstacle(options)];
-    if (!OPSETS.includes(opset)) errors.push(new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`));
+    // What its operators would be is no question then.
+    if (!OPSETS.includes(opset)) return [new ModelError('usage', `ONNX opset ${opset} is not written; ${OPSETS[0]} to ${OPSETS.at(-1)} are.`)];
     for (const port of [...map.inputs, ...map.outputs]) errors.push(portObstacle(port));
     for (const layer of inOlderForms(map, opset, options.float16Compute === true).layers) {
       errors.push(layerObstacle(layer, opset), options.float16Compute ? foreignObstacle(layer) : null);

@@ -80,6 +80,11 @@ const ROUTES: Record<string, (request: IncomingMessage, response: ServerResponse
       headers.etag = `"${Math.random()}"`;
       return part;
     }),
+  // Goes on with another file than was begun.
+  '/swapped': (request, response) => {
+    delete request.headers['if-range'];
+    serve(request, response);
+  },
   '/long-part': (request, response) =>
     serve(request, response, (headers, part) => {
       headers['content-length'] = part.length + 10;
@@ -261,6 +266,28 @@ describe('a file that is fetched whole', () => {
       expect(asked.map(({ headers }) => headers.range)).toEqual(ranges.slice(1));
     }
     expect(existsSync(`${to}.part`)).toBe(false);
+  });
+
+  it.each([
+    ['/swapped', /changed on the server while it was fetched/],
+    ['/wrong-range', /asked for bytes 1000-\d+ and sends "bytes 7-/],
+    ['/no-range', /a part that it does not name/],
+  ])('%s: goes on with nothing but what belongs to it, and the next time it is begun anew', async (path, message) => {
+    const to = join(temporaryFolder(), 'file');
+    writeFileSync(`${to}.part`, CONTENT.subarray(0, 1000));
+    writeFileSync(`${to}.part.weighbridge.json`, JSON.stringify({ mark: path === '/swapped' ? '"old"' : '"one"', byteLength: CONTENT.length }));
+    await expect(fetch(path, POLICY, to)).rejects.toEqual(expected('malformed', message));
+    expect([existsSync(to), existsSync(`${to}.part`)]).toEqual([false, false]);
+    await fetch(path === '/swapped' ? path : '/whole', POLICY, to);
+    expect(readFileSync(to).equals(CONTENT)).toBe(true);
+  });
+
+  it('is not taken from an answer with a part that nobody asked for', async () => {
+    ROUTES['/part'] = (request, response) => {
+      request.headers.range = 'bytes=0-999';
+      serve(request, response);
+    };
+    await expect(fetch('/part')).rejects.toEqual(expected('usage', /206/));
   });
 
   it('is not waited for without end', async () => {

@@ -1,7 +1,7 @@
 /** A whole file from a server, kept for the next time; what was cut off goes on where it was. */
 import { closeSync, openSync, readFileSync, renameSync, rmSync, statfsSync, statSync, truncateSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ModelError } from '../../errors.js';
+import { isModelError, ModelError } from '../../errors.js';
 import { errorText } from '../file-source.js';
 import { cacheLimit, claim, trimCache } from './cache.js';
 import { contentRange, markOf, tooLarge } from './range-source.js';
@@ -39,8 +39,8 @@ export async function download(url: URL, path: string, policy: RemotePolicy, lab
     keep(path, result);
     if (limit !== null) trimCache(limit);
   } catch (error) {
-    // Without a mark nobody knows whether the rest would belong to it.
-    if (!release || readKept(part)?.mark == null) {
+    // Without a mark nobody knows whether the rest would belong to it; and where the server gave another rest than that, it would the next time, too.
+    if (!release || readKept(part)?.mark == null || (isModelError(error) && error.kind !== 'usage')) {
       rmSync(part, { force: true });
       forget(part);
     }

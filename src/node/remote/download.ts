@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, statfsSync, stat
 import { dirname } from 'node:path';
 import { isModelError, ModelError } from '../../errors.js';
 import { errorText } from '../file-source.js';
+import { steadily } from '../steadily.js';
 import { cacheLimit, claim, trimCache } from './cache.js';
 import { contentRange, markOf, tooLarge } from './range-source.js';
 import { type Answer, bodyOf, CutOff, expectStatus, type RemotePolicy, request } from './request.js';
@@ -34,14 +35,14 @@ export async function download(url: URL, path: string, policy: RemotePolicy, lab
     const result = await fetchAll(url, part, isThere ? kept : null, policy, label, onProgress);
     const limit = cacheLimit();
     if (result === null) return used(path);
-    renameSync(part, path);
+    steadily(() => renameSync(part, path));
     forget(part);
     keep(path, result);
     if (limit !== null) trimCache(limit);
   } catch (error) {
     // Without a mark nobody knows whether the rest would belong to it; and where the server gave another rest than that, it would the next time, too.
     if (!release || readKept(part)?.mark == null || (isModelError(error) && error.kind !== 'usage')) {
-      rmSync(part, { force: true });
+      steadily(() => rmSync(part, { force: true }));
       forget(part);
     }
     throw error;

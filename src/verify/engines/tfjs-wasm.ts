@@ -41,5 +41,7 @@ async function importBackend(): Promise<typeof import('@tensorflow/tfjs-backend-
 
 async function wasmFolder(): Promise<string> {
   const url = await resolvePackage('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm');
-  return decodeURIComponent(new URL('.', url).pathname).replace(/^\/([A-Za-z]:)/, '$1');
+  const { host, pathname } = new URL('.', url);
+  // On Windows a path begins with a drive, or with two slashes and another machine; a page has no `fileURLToPath`.
+  return `${host === '' ? '' : `//${host}`}${decodeURIComponent(pathname).replace(/^\/([A-Za-z]:)/, '$1')}`;
 }

@@ -99,12 +99,12 @@ describe('weighbridge run', () => {
   it('names everything that is wrong before anything is run', () => {
     const folder = project({
       job: {},
-      options: { forse: true },
+      options: { forse: true, samples: 2 },
       jobs: {
         a: { model: 'nets/a.h5', to: 'onnx', dtpye: 'float16' },
         b: { command: 'covnert', model: 'nets/a.h5' },
         c: { model: 'nets/a.h5', to: 'onnx', force: 'yes', opset: 'many', layout: 'nwhc' },
-        d: { to: 'onnx' },
+        d: { to: 'onnx', models: 'nets/a.h5' },
         e: { model: 'nets/a.h5', to: 'onnx', json: true },
       },
     });
@@ -118,12 +118,14 @@ describe('weighbridge run', () => {
       'Did you mean "dtype"',
       'Did you mean "convert"',
       '"force" is true or false',
-      'job "d": "model"',
+      'job "d": "model" is expected: a path, or a list of paths; it has "models"',
       '"json"',
     ]) {
       expect(stderr).toContain(said);
     }
     expect(stderr).toMatch(/job "c": .*(opset|layout)/);
+    // That is an option, of a command that these jobs may be.
+    expect(stderr).not.toContain('"samples"');
     expect(readdirSync(folder).sort()).toEqual(['nets', 'weighbridge.config.json']);
   });
 

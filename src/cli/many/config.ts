@@ -81,7 +81,8 @@ export async function readConfig(path: string): Promise<readonly ConfiguredJob[]
       continue;
     }
     if (!Array.isArray(models) || models.length === 0 || !models.every((one): one is string => typeof one === 'string' && one !== '' && one !== '-')) {
-      problems.push(`${where}"model" is expected: a path, or a list of paths`);
+      const like = Object.keys(own).find((key) => /^(models|files?|paths?|sources?)$/i.test(key));
+      problems.push(`${where}"model" is expected: a path, or a list of paths${like === undefined ? '' : `; it has "${like}"`}`);
       continue;
     }
     if (models.length > MAX_MODELS) {
@@ -101,6 +102,8 @@ export async function readConfig(path: string): Promise<readonly ConfiguredJob[]
       problems.push(where + usageWords(error.message));
     }
   }
+  // A job that was not understood may be of any command.
+  if (problems.length > 0) for (const command of JOB_COMMANDS) only(isObject(shared) ? shared : {}, optionsOf(await commandTree(command)), used);
   for (const key of Object.keys(isObject(shared) ? shared : {}))
     if (!used.has(key)) problems.push(`"options": no command of these jobs has an option "${key}".${didYouMean(key, seen)}`);
   if (problems.length > 0) {

@@ -40,6 +40,14 @@ describe('the page as text', () => {
     expect(page).toContain('<li>relu1: 2 of 4 units never fired</li>');
   });
 
+  it('names the files of which it speaks, by their hashes, where they are known', async () => {
+    const fact = (path: string) => ({ path, byteLength: 1234, sha256: 'ab'.repeat(32) });
+    const page = await html.render(documentOf({ ...MATCH, files: { expected: [fact('a.caffemodel'), fact('a.prototxt')], actual: [fact('b.onnx')] } }));
+    for (const path of ['a.caffemodel', 'a.prototxt', 'b.onnx']) expect(page).toContain(`<td>${path}</td>`);
+    expect(page).toContain(`<td class="n">1,234</td><td><code>${'ab'.repeat(32)}</code></td>`);
+    expect(await html.render(documentOf(MATCH))).not.toContain('SHA-256');
+  });
+
   it('plots one stem for each layer, those out of tolerance marked, and the tolerance', async () => {
     const page = await html.render(documentOf(MISMATCH));
     const layers = MISMATCH.layers!;

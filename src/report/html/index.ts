@@ -9,7 +9,7 @@ import { pageOf } from './page.js';
 import { filters, histograms } from './pictures.js';
 import { predictions } from './predictions.js';
 import { searched } from './search.js';
-import { head, layers, outputs, quantisation, weights } from './sections.js';
+import { files, head, layers, outputs, quantisation, weights } from './sections.js';
 
 export const html: ReportFormat = {
   extension: '.html',
@@ -35,5 +35,6 @@ ${layers(report)}
 ${exhibits ? predictions(exhibits.samples, report) : null}
 ${exhibits?.filters ? filters(exhibits.filters) : null}
 ${weights(report)}
-${exhibits ? histograms(exhibits, report) : null}`;
+${exhibits ? histograms(exhibits, report) : null}
+${files(report)}`;
 }

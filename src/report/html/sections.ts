@@ -193,3 +193,24 @@ export function weights({ weights: found }: Report): Markup | null {
 export function badge(passed: boolean): Markup {
   return passed ? html`<span class="badge good">passed</span>` : html`<span class="badge bad">failed</span>`;
 }
+
+/** Of which bytes the report speaks. */
+export function files({ files: found }: Report): Markup | null {
+  if (!found) return null;
+  const rows = (
+    [
+      ['expected', found.expected],
+      ['actual', found.actual],
+    ] as const
+  ).flatMap(([side, facts]) => facts.map((fact) => ({ side, ...fact })));
+  return html`
+<section>
+  <h2>Files</h2>
+  <div class="scroll" tabindex="0"><table>
+    <thead><tr><th>file</th><th>side</th><th class="n">bytes</th><th>SHA-256</th></tr></thead>
+    <tbody>${rows.map(
+      ({ path, side, byteLength, sha256 }) => html`
+      <tr><td>${path}</td><td>${side}</td><td class="n">${formatCount(byteLength)}</td><td><code>${sha256}</code></td></tr>`,
+    )}</tbody></table></div>
+</section>`;
+}

@@ -224,8 +224,10 @@ export function chooseWriter(name: string, to?: string): AnyWriter {
   if (to !== undefined) {
     const writer = writers.find((candidate) => candidate.name === to);
     const names = writers.map((candidate) => candidate.name);
-    if (!writer) throw new ModelError('usage', `there is no target format "${to}".${didYouMean(to, names)} Known: ${names.join(', ')}.`);
-    return writer;
+    if (writer) return writer;
+    const readAlone = readers.find((reader) => reader.name === to);
+    const meant = readAlone ? ` ${readAlone.title} files are read, and not written.` : didYouMean(to, names);
+    throw new ModelError('usage', `there is no target format "${to}".${meant} Known: ${names.join(', ')}.`);
   }
   const writer = writers.find(({ extensions }) => extensions.some((extension) => lower.endsWith(extension)));
   if (writer) return writer;

@@ -11,5 +11,6 @@ it('a folder without a format is told as that, with the file that may be meant',
 
 it('a format that is read alone is told as that', () => {
   expect(() => chooseWriter('net.tflite', undefined)).toThrow('TensorFlow Lite files are read, and not written.');
+  expect(() => chooseWriter('net', 'tflite')).toThrow('TensorFlow Lite files are read, and not written. Known: onnx');
   expect(() => chooseWriter('net.onx', undefined)).toThrow('Did you mean ".onnx"?');
 });

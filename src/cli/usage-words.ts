@@ -6,7 +6,10 @@ export function usageWords(message: string): string {
   return message
     .trim()
     .replace(/^error: /, '')
-    .replace(/^option '(?:-\w, )?(-[\w-]+)[^']*' argument '(.*)' is invalid\. (.*)$/s, (_, flag, given, why) => `${flag} ${given}: ${expected(given, why)}`)
+    .replace(
+      /^option '(?:-\w, )?(-[\w-]+)[^']*' argument '(.*)' is invalid\. (.*)$/s,
+      (_, flag, given, why) => `${flag} ${given || '""'}: ${expected(given, why)}`,
+    )
     .replace(/^command-argument value '(.*)' is invalid for argument '(.*)'\. (.*)$/s, (_, given, name, why) => `${name} "${given}": ${expected(given, why)}`)
     .replace(/^option '(?:-\w, )?(-[\w-]+)([^']*)' argument missing$/, '$1: a value is expected,$2')
     .replace(/^(?:unknown|missing required|required) \S+(?: \S+)? '.*$/s, (text) => text.replace(/^(.* )'([^']*)'/s, '$1$2'))

@@ -12,6 +12,7 @@ it.each([
     "error: option '--layout <layout>' argument 'nhcw' is invalid. Allowed choices are source, nchw, nhwc.",
     '--layout nhcw: source, nchw or nhwc is expected. Did you mean "nchw" or "nhwc"?',
   ],
+  ["error: option '--input-shape <sizes>' argument '' is invalid. sizes are expected.", '--input-shape "": sizes are expected.'],
   ["error: option '-o, --output <path>' argument missing", '--output: a value is expected, <path>'],
   [
     "error: command-argument value 'bsh' is invalid for argument 'shell'. Allowed choices are bash, zsh, fish, powershell.",

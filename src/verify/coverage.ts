@@ -140,6 +140,8 @@ function unseenOf({ states, borders, seen, seenBorders }: Watch): string[] {
     const missing = flags.filter((flag) => flag === 0).length;
     return missing === 0 ? [] : [each === 'layer' ? unseen : `${missing} of ${flags.length} units ${unseen}`];
   });
-  const sides = borders.flatMap(([axis, isEnd], i) => (seenBorders[i] === 0 ? [`the values beside the padding at the ${isEnd ? 'end' : 'start'} of axis ${axis} were always zero`] : []));
+  const sides = borders.flatMap(([axis, isEnd], i) =>
+    seenBorders[i] === 0 ? [`the values beside the padding at the ${isEnd ? 'end' : 'start'} of axis ${axis} were always zero`] : [],
+  );
   return [...lacking, ...sides];
 }

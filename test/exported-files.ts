@@ -61,7 +61,17 @@ export function exportedDocument({ nodes, parameters, sizes, output }: Exported)
 }
 
 export function exportedFile(program: Exported, layout: (typeof LAYOUTS)[number] | '2.1' = '2.9', document: unknown = exportedDocument(program)) {
-  const json = strToU8(JSON.stringify(document));
+  return memoryFileSet({ 'net.pt2': exportedArchive(program, layout, document) }, 'net.pt2');
+}
+
+/** Its bytes. @param document a text is written as it is */
+export function exportedArchive(
+  program: Exported,
+  layout: (typeof LAYOUTS)[number] | '2.1' = '2.9',
+  document: unknown = exportedDocument(program),
+  level: 0 | 9 = 0,
+): Uint8Array {
+  const json = strToU8(typeof document === 'string' ? document : JSON.stringify(document));
   const { parameters } = program;
   const dictionary = () => {
     const keeper = new TensorKeeper();
@@ -93,5 +103,5 @@ export function exportedFile(program: Exported, layout: (typeof LAYOUTS)[number]
               }),
           'net/data/sample_inputs/model.pt': new TensorKeeper().pth(new Map()),
         };
-  return memoryFileSet({ 'net.pt2': zipSync(members, { level: 0 }) }, 'net.pt2');
+  return zipSync(members, { level });
 }

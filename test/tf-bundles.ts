@@ -109,3 +109,70 @@ function varint(value: number): number[] {
     bytes.push((rest % 128) + 128);
   }
 }
+
+/**
+ * A sorted table of such keys and values.
+ *
+ * @param options.shares each key leaves out what it shares with the one before; `packs`: blocks are compressed; `perBlock`: how many a block has
+ */
+export function rawTable(
+  entries: readonly (readonly [string, Uint8Array])[],
+  { shares = false, packs = false, perBlock = Number.POSITIVE_INFINITY }: { readonly shares?: boolean; readonly packs?: boolean; readonly perBlock?: number },
+): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  let end = 0;
+  const put = (content: Uint8Array): Uint8Array => {
+    const stored = packs ? snappied(content) : content;
+    const at = Uint8Array.from([...varint(end), ...varint(stored.byteLength)]);
+    const checked = new Uint8Array(stored.byteLength + 1);
+    checked.set(stored);
+    checked[stored.byteLength] = packs ? 1 : 0;
+    pieces.push(checked, maskedChecksum(checked));
+    end += stored.byteLength + 5;
+    return at;
+  };
+  const index: [string, Uint8Array][] = [];
+  for (let first = 0; first < entries.length; first += perBlock) {
+    const part = entries.slice(first, first + perBlock);
+    index.push([`${part.at(-1)![0].slice(0, 8)}~`, put(sharedBlock(part, shares))]);
+  }
+  const meta = put(sharedBlock([], false));
+  const handles = [...meta, ...put(sharedBlock(index, false))];
+  const magic = new Uint8Array(8);
+  new DataView(magic.buffer).setBigUint64(0, 0xdb4775248b80fb57n, true);
+  return Uint8Array.from(Buffer.concat([...pieces, Uint8Array.from([...handles, ...new Array<number>(40 - handles.length).fill(0)]), magic]));
+}
+
+function sharedBlock(entries: readonly (readonly [string, Uint8Array])[], shares: boolean): Uint8Array {
+  let before = '';
+  const parts = entries.flatMap(([key, value]) => {
+    let shared = 0;
+    if (shares) while (shared < before.length && before[shared] === key[shared]) shared++;
+    before = key;
+    const own = new TextEncoder().encode(key.slice(shared));
+    return [Uint8Array.from([...varint(shared), ...varint(own.byteLength), ...varint(value.byteLength)]), own, value];
+  });
+  return Uint8Array.from(Buffer.concat([...parts, Uint8Array.of(0, 0, 0, 0, 1, 0, 0, 0)]));
+}
+
+/** Snappy's form, in which runs of one byte are said by their length and everything else as it is. */
+function snappied(content: Uint8Array): Uint8Array {
+  const pieces: Uint8Array[] = [Uint8Array.from(varint(content.byteLength))];
+  const literal = (from: number, to: number) => {
+    if (to > from) pieces.push(Uint8Array.of(62 << 2, (to - from - 1) & 255, ((to - from - 1) >> 8) & 255, (to - from - 1) >> 16), content.subarray(from, to));
+  };
+  let [start, at] = [0, 0];
+  while (at < content.byteLength) {
+    let same = at + 1;
+    while (same < content.byteLength && content[same] === content[at]) same++;
+    if (same - at > 64) {
+      literal(start, at + 1);
+      // A copy of up to 64 bytes, from one byte before.
+      for (let from = at + 1; from < same; from += 64) pieces.push(Uint8Array.of(((Math.min(64, same - from) - 1) << 2) | 2, 1, 0));
+      start = same;
+    }
+    at = same;
+  }
+  literal(start, content.byteLength);
+  return Uint8Array.from(Buffer.concat(pieces));
+}

@@ -14,10 +14,14 @@ export function instance(path: string, attributes: Readonly<Record<string, unkno
  * @param version of the operators' meanings
  */
 export function scriptFile(code: Readonly<Record<string, string>>, root: Call, keeper = new TensorKeeper(), version = 10) {
+  return memoryFileSet({ 'net.pt': scriptArchive(code, root, keeper, version) }, 'net.pt');
+}
+
+/** Its bytes. */
+export function scriptArchive(code: Readonly<Record<string, string>>, root: Call, keeper = new TensorKeeper(), version = 10, level: 0 | 9 = 0): Uint8Array {
   const members = Object.entries(code).map(([module, text]) => [`archive/code/${module.replaceAll('.', '/')}.py`, strToU8(text)] as const);
   const constants = { 'archive/constants.pkl': pickle(new Tuple()), 'archive/version': strToU8(`${version}\n`) };
-  const bytes = zipSync({ ...keeper.members(root), ...constants, ...Object.fromEntries(members) }, { level: 0 });
-  return memoryFileSet({ 'net.pt': bytes }, 'net.pt');
+  return zipSync({ ...keeper.members(root), ...constants, ...Object.fromEntries(members) }, { level });
 }
 
 /** A net of one class with a forward of one tensor, whose body is given; its lines are indented here. */

@@ -117,8 +117,10 @@ const OP_DEF = { name: 1, input: 2, output: 3 } as const;
 
 /** The largest graphs that people publish have some ten thousand nodes. */
 const MAX_NODES = 1_000_000;
-/** Names, words and padding lists; weights are tensors. */
+/** Names, words and numbers that are not packed; weights are tensors. */
 const MAX_LIST = 1_000_000;
+/** Padding, shapes and borders of an attribute. */
+const MAX_ATTRIBUTE_LIST = 250_000;
 /** Far more axes than TensorFlow computes with. */
 const MAX_RANK = 64;
 /** A list or a function within a list, within a list ... */
@@ -271,7 +273,7 @@ class GraphDefReader {
       if (entry.number !== ATTR.list) return this.#single(entry, label, entry.number === ATTR.func);
       const values: TfAttribute[] = [];
       for await (const item of this.#fields(entry)) {
-        if (values.length > MAX_LIST) throw this.wire.error(item.start, `a list of more than ${MAX_LIST} values`);
+        this.#checkList(values.length, item);
         for (const value of await this.#items(item, label)) values.push(value);
       }
       return { kind: 'list', value: values };
@@ -279,14 +281,21 @@ class GraphDefReader {
     return null;
   }
 
+  #checkList(count: number, { start }: Field): void {
+    if (count > MAX_ATTRIBUTE_LIST) throw this.wire.error(start, `a list of more than ${MAX_ATTRIBUTE_LIST} values`);
+  }
+
   /** One value of a list, or all those that are packed into one field. */
   async #items(field: Field, label: string): Promise<TfAttribute[]> {
     const { number, wireType } = field;
     if (wireType === 2 && (number === ATTR.i || number === ATTR.b || number === ATTR.type)) {
-      return Array.from(await this.wire.varints(field), (varint) => scalar(number, varint));
+      const varints = await this.wire.varints(field);
+      this.#checkList(varints.length, field);
+      return Array.from(varints, (varint) => scalar(number, varint));
     }
     if (wireType === 2 && number === ATTR.f) {
       const view = viewOf(await this.wire.bytes(field));
+      this.#checkList(view.byteLength >> 2, field);
       return Array.from({ length: view.byteLength >> 2 }, (_, i) => ({ kind: 'float' as const, value: view.getFloat32(4 * i, true) }));
     }
     const one = await this.#single(field, label, number === LIST_FUNC);

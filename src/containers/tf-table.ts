@@ -33,10 +33,11 @@ interface Handle {
   readonly size: number;
 }
 
-/** What blocks may take together, as they are stored and unpacked. */
+/** What blocks may take together, as they are stored and unpacked, and their keys as they are spelt out: shared prefixes could make endless ones. */
 interface Budgets {
   readonly stored: Budget;
   readonly unpacked: Budget;
+  readonly keys: Budget;
 }
 
 /** Whether a file ends as a table does. */
@@ -61,7 +62,11 @@ export async function readTable(table: ByteSource, values: 'held' | 'left' = 'he
   cursor.handle();
   // Blocks lie side by side: all of them together are no longer than the file.
   const what = 'the table of the variables';
-  const budgets = { stored: new Budget(table.byteLength, what, table.name), unpacked: new Budget(UNPACKED_BYTES, what, table.name) };
+  const budgets = {
+    stored: new Budget(table.byteLength, what, table.name),
+    unpacked: new Budget(UNPACKED_BYTES, what, table.name),
+    keys: new Budget(MAX_HELD_BYTES, what, table.name),
+  };
   const entries: [string, ByteSource][] = [];
   for (const [, value] of await readBlock(table, cursor.handle(), budgets, 'held')) {
     const handle = new TableBytes(await value.read(0, value.byteLength), place.file).handle();
@@ -94,18 +99,18 @@ async function readBlock(table: ByteSource, { offset, size }: Handle, budgets: B
   const checked = checkedSource(sliceSource(table, offset, end + 1), checksum, damaged, CRC32C);
   if (values === 'left' && packing !== SNAPPY) {
     await checked.read(size, size + 1);
-    return readEntries(sliceSource(checked, 0, size), offset, WINDOW_BYTES);
+    return readEntries(sliceSource(checked, 0, size), offset, WINDOW_BYTES, budgets.keys);
   }
   if (size > MAX_HELD_BYTES) throw new ModelError('unsafe', `a block of ${size} bytes, where names and places take a few`, place);
   const bytes = (await checked.read(0, size + 1)).subarray(0, size);
   const whole = packing === SNAPPY ? decodeSnappy(bytes, UNPACKED_BYTES) : bytes;
   if (typeof whole === 'string') throw new ModelError('malformed', `a compressed block ${whole}`, place);
   if (packing === SNAPPY) budgets.unpacked.spend(whole.byteLength);
-  return readEntries(memorySource(whole, table.name), offset, whole.byteLength);
+  return readEntries(memorySource(whole, table.name), offset, whole.byteLength, budgets.keys);
 }
 
 /** Keys and values of a block, in which each key leaves out what it shares with the one before. */
-async function readEntries(block: ByteSource, offset: number, windowBytes: number): Promise<[string, ByteSource][]> {
+async function readEntries(block: ByteSource, offset: number, windowBytes: number, keys: Budget): Promise<[string, ByteSource][]> {
   const file = block.name;
   if (block.byteLength < 4) throw new ModelError('malformed', 'a block is empty', { file, offset });
   const count = await block.read(block.byteLength - 4, block.byteLength);
@@ -117,7 +122,6 @@ async function readEntries(block: ByteSource, offset: number, windowBytes: numbe
   const entries: [string, ByteSource][] = [];
   let window = new TableBytes(new Uint8Array(), file);
   let key = new Uint8Array();
-  let keyBytes = 0;
   for (let at = 0; at < end; ) {
     /** Bytes from here on, as many as there are. */
     const holding = async (byteLength: number): Promise<TableBytes> => {
@@ -132,9 +136,7 @@ async function readEntries(block: ByteSource, offset: number, windowBytes: numbe
     const fail = (what: string) => new ModelError('malformed', what, { file, offset: offset + at });
     if (shared > key.byteLength) throw fail('a key shares more than the key before it has');
     if (own + length > end - at) throw fail(`${own + length} bytes are said to follow`);
-    // Shared prefixes could make a small block into endless keys.
-    keyBytes += shared + own;
-    if (keyBytes > MAX_HELD_BYTES) throw new ModelError('unsafe', `keys of more than ${MAX_HELD_BYTES} bytes in a block`, { file, offset });
+    keys.spend(shared + own);
     const next = new Uint8Array(shared + own);
     next.set(key.subarray(0, shared));
     next.set((await holding(own)).take(own), shared);

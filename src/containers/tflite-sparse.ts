@@ -94,7 +94,10 @@ async function readLevels(buffer: FlatBuffer, table: Table, shape: readonly numb
       const width = WIDTHS[await buffer.byte(level, type)] ?? 0;
       const values = await buffer.child(level, field);
       if (width === 0 || !values) throw contradiction('a level has no list of its places');
-      return { ...(await buffer.vector(values, 0, width)), width };
+      const span = await buffer.vector(values, 0, width);
+      // Lists may be shared by many tensors: what is read for each follows from what it is.
+      if (span.count > elementCount(shape) + 1) throw contradiction(`a level lists ${span.count} places`);
+      return { ...span, width };
     };
     const stored = isDense ? null : { segments: await list(LEVEL.segmentsType, LEVEL.segments), indices: await list(LEVEL.indicesType, LEVEL.indices) };
     levels.push({ stride: strides[axis < rank ? axis : blocks[axis - rank]!]! * inBlock, size, stored });

@@ -6,6 +6,7 @@ import type { TfGraph, TfNode } from '../containers/tf-graph.js';
 import { type CheckpointObject, type SavedObjects, type TracedFunction, VALUE_SUFFIX } from '../containers/tf-objects.js';
 import type { TfPort } from '../dialects/tensorflow/graph.js';
 import { ModelError } from '../errors.js';
+import { Names } from '../model/names.js';
 
 export interface CallableFunction {
   /** The attribute of the saved object that it is. */
@@ -20,6 +21,8 @@ export interface CallableFunction {
   readonly variables: ReadonlyMap<string, string>;
 }
 
+/** What calls functions may have so many nodes, all together: of each what it takes and captured. */
+const MAX_CALLING = 200_000;
 /** How the function is called that most callers mean. */
 const CALL = '__call__';
 
@@ -33,13 +36,18 @@ export function callableFunctions(saved: SavedObjects, graph: TfGraph, checkpoin
   if (!root) return [];
   const keys = variableKeys(saved, checkpoint);
   const taken = new Set(graph.nodes.map(({ name }) => name));
+  let calling = 0;
   const names = [...root.children.keys()].sort((a, b) => Number(b === CALL) - Number(a === CALL) || (a < b ? -1 : 1));
   return names.flatMap((name): CallableFunction[] => {
     const traces = (saved.objects[root.children.get(name)!]?.traces ?? []).filter((trace) => graph.functions.has(trace));
     const traced = traces.map((trace) => [trace, saved.functions.get(trace)] as const).filter((pair): pair is [string, TracedFunction] => !!pair[1]);
     // With `training=True` one argument more is true.
     const [best] = traced.filter(([, { inputs }]) => inputs.length > 0).sort(([, a], [, b]) => a.truths - b.truths);
-    return best ? [{ name, traces: traced.length, ...callOf(name, ...best, saved, graph, keys, new Set(taken), file) }] : [];
+    if (!best) return [];
+    const made = callOf(name, ...best, saved, graph, keys, taken, file);
+    calling += made.nodes.length;
+    if (calling > MAX_CALLING) throw new ModelError('unsafe', `its functions take and captured more than ${MAX_CALLING} values, which no model does`, { file });
+    return [{ name, traces: traced.length, ...made }];
   });
 }
 
@@ -51,16 +59,17 @@ function callOf(
   { objects }: SavedObjects,
   { functions }: TfGraph,
   keys: ReadonlyMap<number, string>,
-  taken: Set<string>,
+  taken: ReadonlySet<string>,
   file: string,
 ): Pick<CallableFunction, 'inputs' | 'outputs' | 'nodes' | 'variables'> {
   const { arguments: given, results } = functions.get(trace)!;
   if (given.length !== inputs.length + captured.length)
     throw new ModelError('malformed', `the function "${trace}" takes ${given.length} values, but is said to take ${inputs.length + captured.length}`, { file });
+  const own = new Names();
+  /** Beside the names of the graph's nodes, which are too many to be copied for each function. */
   const free = (wanted: string): string => {
-    let found = wanted;
-    for (let i = 1; taken.has(found); i++) found = `${wanted}_${i}`;
-    taken.add(found);
+    let found = own.take(wanted);
+    while (taken.has(found)) found = own.take(wanted);
     return found;
   };
   const nodes: TfNode[] = [];

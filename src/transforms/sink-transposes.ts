@@ -9,6 +9,7 @@
  */
 import { identity, inverse, sameOrder } from '../model/axis-order.js';
 import type { Dim, Layer, LayerMap, Layout, Port } from '../model/layer-map.js';
+import { Names } from '../model/names.js';
 import { inferMap, makeLayer, operatorOf, slotName, type ValueType } from '../model/ops/index.js';
 import { isListSlot } from '../model/ops/operator.js';
 import { toChannelsLast } from '../model/ports.js';
@@ -58,12 +59,12 @@ class Sinking {
   readonly #reshapes = new Map<string, Layer>();
   /** What was written already, by what it is. */
   readonly #written = new Map<string, string>();
-  readonly #names: Set<string>;
+  readonly #names = new Names(2);
   readonly #users = new Map<string, Layer[]>();
 
   constructor(readonly map: LayerMap) {
     this.#types = inferMap(map);
-    this.#names = new Set([...map.layers.flatMap(({ name, outputs }) => [name, ...outputs]), ...map.inputs.map(({ value }) => value)]);
+    for (const name of [...map.layers.flatMap(({ name, outputs }) => [name, ...outputs]), ...map.inputs.map(({ value }) => value)]) this.#names.add(name);
     for (const layer of map.layers) {
       for (const input of layer.inputs) {
         const users = this.#users.get(input);
@@ -292,10 +293,7 @@ class Sinking {
   #once(key: string, wanted: string, make: (name: string) => Layer): string {
     const known = this.#written.get(key);
     if (known !== undefined) return known;
-    let name = wanted;
-    for (let i = 2; this.#names.has(name); i++) name = `${wanted}_${i}`;
-    this.#names.add(name);
-    const layer = make(name);
+    const layer = make(this.#names.take(wanted));
     this.layers.push(layer);
     this.#written.set(key, layer.outputs[0]!);
     return layer.outputs[0]!;

@@ -38,7 +38,12 @@ export async function runAhead(
   }
   // What it does not show here, it may where layers are compared, and says there why not.
   const held = (await witness.hold?.(lookedAt(planned)).catch(() => null)) ?? null;
-  await witness.rest();
+  try {
+    await witness.rest();
+  } catch (error) {
+    held?.close();
+    throw error;
+  }
   return {
     ...witness,
     held,

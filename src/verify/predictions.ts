@@ -24,11 +24,19 @@ import { compareWeights } from './weights.js';
 
 export async function comparePredictions(opened: Subject, options: VerifyOptions): Promise<Report> {
   const startedAt = performance.now();
-  const { map, isRead, effort } = opened;
-  const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
-  options.onMap?.(map);
+  options.onMap?.(opened.map);
   const notes: string[] = [];
   const alone = await runBoth(opened, options, notes);
+  try {
+    return { ...(await reportOf(opened, alone, options, notes)), elapsedMs: performance.now() - startedAt };
+  } finally {
+    alone.held?.close();
+  }
+}
+
+async function reportOf(opened: Subject, alone: Ran, options: VerifyOptions, notes: string[]): Promise<Omit<Report, 'elapsedMs'>> {
+  const { map, isRead, effort } = opened;
+  const progress = (phase: string) => (done: number, total: number) => options.onProgress?.(phase, done, total);
   const { subject, narrowing, tolerances } = alone;
   const { written } = subject;
   const { outputs: compared, tolerance, problem } = alone.comparison.report();
@@ -66,7 +74,6 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
   if (isClaimed && options.layers) notes.push("layers were not compared: with such weights they are not the source's one by one either");
   const layers =
     options.layers && !isClaimed ? await subject.compareLayers({ feeds: kept.map(({ feeds }) => feeds), widened, tolerances, held: alone.held }, notes) : null;
-  alone.held?.close();
   notes.push(...(layers?.notes ?? []));
   const stored = written && map.layers.length > 0 ? await compareWeights(map, written, progress('comparing weights')) : null;
   const weights = await withClaims(withFolded(stored, subject), claims, subject);
@@ -167,7 +174,6 @@ export async function comparePredictions(opened: Subject, options: VerifyOptions
     training: [...new Set([...subject.training, ...(written?.training ?? [])])],
     changes: subject.edited?.changes ?? [],
     notes,
-    elapsedMs: performance.now() - startedAt,
   };
 }
 

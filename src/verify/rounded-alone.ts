@@ -3,7 +3,7 @@
  * and what is narrow by choice says so or is so in all of its weights; this is neither, and moves outputs by less than they are held to.
  */
 import { alignedPieces, valuesOf } from '../model/side-by-side.js';
-import { elementCount, type Tensor } from '../model/tensor.js';
+import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
 import { NARROWER } from './causes/precision.js';
 import type { WrittenWeight } from './written/written.js';
 
@@ -13,8 +13,8 @@ const FEWEST = 16;
 /** Whether rounding would change a weight: one of small whole numbers says nothing of where it comes from. */
 export async function hasFullPrecision(source: Tensor): Promise<boolean> {
   if (source.dtype !== 'float32' || elementCount(source.shape) < FEWEST) return false;
-  for await (const [a] of alignedPieces(source, source)) {
-    const values = valuesOf(a, source.dtype);
+  for await (const chunk of tensorChunks(source)) {
+    const values = valuesOf(chunk, source.dtype);
     if (NARROWER.every(([, , of]) => values.filter((value) => of(value) !== value).length >= FEWEST)) return true;
   }
   return false;

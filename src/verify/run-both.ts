@@ -126,6 +126,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
   // What cannot be run at all is told before the witness takes its time.
   await selectEngine(target.format, options);
   const witness = recording ? recordedWitness(recording, all!) : await subject.openExpected(first, notes);
+  let held: HeldLayers | null = null;
   try {
     const given = all && someInputs(all, Math.max(witness.maxRows ?? all.rows, options.samples ?? 0));
     if (given && given.rows < all.rows) notes.push(tellSome(given.rows, all.rows));
@@ -144,6 +145,7 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         .map(({ feeds }) => feeds);
     // Of a net whose weights take much memory only one side is held at a time.
     const ahead = isRead && !recording && samples <= MOST_AHEAD && isHeavy(map) ? await runAhead(witness, samples, sampleOf, options, lookedAt) : null;
+    held = ahead?.held ?? null;
     const expected = ahead ?? witness;
     const isOurs = written !== null && isWrittenFrom(map, written);
     // Beside our own evaluator a second process would be held as well: 160 MB more of VGG16. What only a runtime knows the evaluator does not run.
@@ -166,7 +168,10 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
       const net = { map, isRead, layers: options.layers === true, side: actual, isDrawn: isDrawn(subject) };
       const allowed = await measuredTolerances(asked, net, first);
       const mayCalm = calm === undefined && order.length > 0 && options.samples === undefined;
-      if (mayCalm && rtolsOf(allowed.outputs, map.outputs.length).every((rtol) => rtol > TOO_SENSITIVE)) return null;
+      if (mayCalm && rtolsOf(allowed.outputs, map.outputs.length).every((rtol) => rtol > TOO_SENSITIVE)) {
+        held?.close();
+        return null;
+      }
       const steady = recording ? actual : expected;
       const isRecordedInCodes = recording !== null && isRead && codingLayers(map).size > 0;
       let comparison = compareOutputs(map, allowed.outputs);
@@ -328,12 +333,15 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         kept,
         compared,
         further,
-        held: ahead?.held ?? null,
+        held,
         agreement: agreement?.report() ?? null,
       };
     } finally {
       await actual.close();
     }
+  } catch (error) {
+    held?.close();
+    throw error;
   } finally {
     await witness.close();
   }

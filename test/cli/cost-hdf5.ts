@@ -190,6 +190,8 @@ export interface CostlyFile {
   readonly says?: RegExp;
   /** Reads the weights too. */
   readonly flags?: readonly string[];
+  /** What lies beside it, by path. */
+  readonly beside?: Readonly<Record<string, () => Bytes>>;
 }
 
 const READ = ['--weights'];

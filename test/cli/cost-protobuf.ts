@@ -5,16 +5,16 @@ import type { CostlyFile } from './cost-hdf5.js';
 
 type Bytes = Uint8Array;
 
-function varint(value: number): number[] {
+export function varint(value: number): number[] {
   return value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))];
 }
-const number = (field: number, value: number): Bytes => Uint8Array.from([...varint(field * 8), ...varint(value)]);
-const message = (field: number, ...parts: readonly Bytes[]): Bytes => {
+export const number = (field: number, value: number): Bytes => Uint8Array.from([...varint(field * 8), ...varint(value)]);
+export const message = (field: number, ...parts: readonly Bytes[]): Bytes => {
   const content = joined(...parts);
   return joined(Uint8Array.from([...varint(field * 8 + 2), ...varint(content.byteLength)]), content);
 };
-const text = (field: number, value: string): Bytes => message(field, strToU8(value));
-const many = (count: number, make: (i: number) => Bytes): Bytes => joined(...Array.from({ length: count }, (_, i) => make(i)));
+export const text = (field: number, value: string): Bytes => message(field, strToU8(value));
+export const many = (count: number, make: (i: number) => Bytes): Bytes => joined(...Array.from({ length: count }, (_, i) => make(i)));
 
 const port = (field: number, name: string): Bytes => message(field, text(1, name), message(2, message(1, number(1, 1), message(2, message(1, number(1, 4))))));
 /** ModelProto around a graph's contents: an input x and an output y. */

@@ -9,6 +9,8 @@ export interface Token {
 }
 
 const MAX_INDENTS = 200;
+/** Texts are names of dtypes, devices and modes, and what a check says. */
+const MAX_TEXT = 2 ** 20;
 const NAME = /[A-Za-z_]\w*/y;
 const NUMBER = /(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?/y;
 const SIGNS = new Set(['(', ')', '[', ']', '{', '}', ',', ':', '.', '=', '-', ';', '@', '*', '+']);
@@ -133,6 +135,7 @@ export class Lexer {
       const character = this.text[at++];
       if (character === undefined || character === '\n') throw this.error('a text has no end');
       if (character === quote) break;
+      if (value.length >= MAX_TEXT) throw new ModelError('unsafe', `${this.file}, line ${this.#line}: a text of more than ${MAX_TEXT} letters`);
       if (character !== '\\') {
         value += character;
         continue;

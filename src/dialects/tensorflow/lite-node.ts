@@ -3,6 +3,7 @@ import type { TfAttribute, TfInput, TfNode } from '../../containers/tf-graph.js'
 import type { LiteOperator, LiteOptions, LiteSubgraph, LiteTensor } from '../../containers/tflite.js';
 import { ModelError } from '../../errors.js';
 import { NARROW_RANGES } from '../../model/dtype.js';
+import { Names } from '../../model/names.js';
 import { numbersTensor } from '../../model/numbers.js';
 import { dequantiseChannels } from '../../model/quantise.js';
 import { permute, type Tensor } from '../../model/tensor.js';
@@ -55,7 +56,7 @@ const STORED_CODES: ReadonlySet<string> = new Set(['int8', 'uint8', 'int16', 'ui
 export class LiteBuilder {
   readonly nodes: TfNode[] = [];
   readonly #names: readonly string[];
-  readonly #taken = new Set<string>();
+  readonly #taken = new Names(2);
   /** Variables by the tensors that stand for them. */
   readonly handles = new Map<number, string>();
   /** Names under which constants were added. */
@@ -75,7 +76,7 @@ export class LiteBuilder {
     readonly isOwn: boolean,
   ) {
     this.file = reading.file;
-    this.#names = model.tensors.map(({ name }) => this.#free(name));
+    this.#names = model.tensors.map(({ name }) => this.free(name));
     this.#made = new Set([...model.inputs, ...model.operators.flatMap(({ outputs }) => outputs)]);
     if (isOwn) for (const index of model.inputs) this.#input(index);
   }
@@ -121,13 +122,13 @@ export class LiteBuilder {
   constant(key: string, wanted: string, value: Tensor): string {
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
-    const name = key.includes(' ') ? this.#free(wanted) : wanted;
+    const name = key.includes(' ') ? this.free(wanted) : wanted;
     this.#constants.set(key, name);
     return this.node('Const', name, [], { dtype: type(value.dtype), value: { kind: 'tensor', value } });
   }
 
   list(values: readonly number[], near: string): string {
-    const name = this.#free(`${near}/list`);
+    const name = this.free(`${near}/list`);
     return this.node('Const', name, [], {
       dtype: type('int32'),
       value: { kind: 'tensor', value: numbersTensor(name, 'int32', [values.length], values, { file: this.file }) },
@@ -135,7 +136,7 @@ export class LiteBuilder {
   }
 
   scalar(value: number, near: string, dtype: 'int32' | 'float32' = 'int32'): string {
-    const name = this.#free(`${near}/scalar`);
+    const name = this.free(`${near}/scalar`);
     return this.node('Const', name, [], { dtype: type(dtype), value: { kind: 'tensor', value: numbersTensor(name, dtype, [], [value], { file: this.file }) } });
   }
 
@@ -178,7 +179,7 @@ export class LiteBuilder {
     if (tensor.data) return this.constant(`${index} codes`, `${this.name(index)}/codes`, tensor.data);
     if (!isQuantised(tensor)) return this.input(index);
     if (this.isOwn && this.model.inputs.includes(index)) return this.placeholder(index);
-    return this.node('RoundToCodesAsCodes', this.#free(`${this.name(index)}/codes`), [this.name(index)], this.rounding(tensor));
+    return this.node('RoundToCodesAsCodes', this.free(`${this.name(index)}/codes`), [this.name(index)], this.rounding(tensor));
   }
 
   /** How numbers become the codes of a tensor. */
@@ -195,17 +196,9 @@ export class LiteBuilder {
     return isFed ? this.placeholder(index) : `${this.name(index)}/codes`;
   }
 
-  #free(wanted: string): string {
-    // ':' and '^' mean something in the inputs of TensorFlow's nodes.
-    const plain = wanted.replaceAll(/[:^]/g, '_');
-    let name = plain;
-    for (let i = 2; this.#taken.has(name); i++) name = `${plain}_${i}`;
-    this.#taken.add(name);
-    return name;
-  }
-
   free(wanted: string): string {
-    return this.#free(wanted);
+    // ':' and '^' mean something in the inputs of TensorFlow's nodes.
+    return this.#taken.take(wanted.replaceAll(/[:^]/g, '_'));
   }
 }
 

@@ -5,6 +5,7 @@ import { ModelError, throwAll } from '../../errors.js';
 import type { Turns, Value } from '../../model/builder.js';
 import { type DType, isFloatDType } from '../../model/dtype.js';
 import type { Dim, LayerMap, Notice, Port } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { inferMap } from '../../model/ops/index.js';
 import { inputLayout } from '../../model/ports.js';
 import { listed } from '../../words.js';
@@ -128,9 +129,10 @@ function recordedDType(dtype: DType | undefined): DType | undefined {
 }
 
 function shapesMissing(first: string, missing: readonly string[]): ModelError {
-  const names = missing.map((name) => `"${name}"`).join(', ');
+  const names = missing.map((name) => `"${name}"`);
   const how = missing.map((name) => (name === first ? '--input-shape, as in --input-shape 1,3,224,224' : `--assume shape_${name}=1,3,224,224`));
-  return new ModelError('unsupported', `a program does not say the shape of what flows in (${names}); give it with ${how.join(' and ')}`);
+  const few = how.length > 8 ? [...how.slice(0, 8), 'so on'] : how;
+  return new ModelError('unsupported', `a program does not say the shape of what flows in (${listed(names)}); give it with ${few.join(' and ')}`);
 }
 
 function shapeFor(name: string, isFirst: boolean, { inputShape, assume }: ProgramOptions): readonly Dim[] | undefined {
@@ -204,13 +206,10 @@ export function outputsOf(returned: Item, shop: Workshop, obstacles: Obstacles):
 /** The map, once everything has been followed. */
 export function finish({ build }: Workshop, inputs: readonly Value[], outputs: readonly Output[], { producer }: Pick<ProgramOptions, 'producer'>): LayerMap {
   const layers = build.finish(outputs.map(({ value }) => value));
-  const names = new Set<string>();
+  const names = new Names(2);
   const ports = outputs.map(({ name, value }): Port => {
     if (value.dtype === null || value.shape === null) throw new ModelError('unsupported', `of which shape its output "${name}" is cannot be worked out`);
-    let own = name;
-    for (let i = 2; names.has(own); i++) own = `${name}_${i}`;
-    names.add(own);
-    return { name: own, value: build.flowing(value), dtype: value.dtype, valueDType: value.dtype, shape: value.shape, layout: 'other' };
+    return { name: names.take(name), value: build.flowing(value), dtype: value.dtype, valueDType: value.dtype, shape: value.shape, layout: 'other' };
   });
   return {
     name: '',

@@ -73,6 +73,8 @@ function inferBound(operator: Operator, layer: Layer, bound: Bound<ValueType>): 
   const context = { outputs: layer.outputs.length, fresh: (output: number, axis: number) => `?${layer.outputs[output] ?? layer.name}.${axis}` };
   const shapes = operator.shape(bound as never, attributes, context);
   for (const shape of shapes) {
+    const endless = shape.find((size) => typeof size === 'number' && size > Number.MAX_SAFE_INTEGER);
+    if (endless !== undefined) throw new ModelError('malformed', `${layer.op} makes an axis of ${endless} places, which no tensor has`);
     if (shape.some((size) => typeof size === 'number' && (!Number.isInteger(size) || size < 0))) {
       const from = all.map((value) => `[${value.shape}]`).join(', ');
       throw new ModelError('malformed', `${layer.op} makes the shape [${shape}] from ${from}. Is the input too small?`);

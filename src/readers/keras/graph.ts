@@ -8,6 +8,7 @@ import type { Turns } from '../../bytes/breath.js';
 import { ModelError, throwAll } from '../../errors.js';
 import { type DType, isDType } from '../../model/dtype.js';
 import type { Dim, Layer, Layout, Notice, Port } from '../../model/layer-map.js';
+import { Names } from '../../model/names.js';
 import { toChannelsFirst } from '../../model/ports.js';
 import type { Tensor } from '../../model/tensor.js';
 import { type Argument, extraArguments, plainInputs, type TensorRef } from './call.js';
@@ -80,12 +81,10 @@ export function* buildGraph(model: KerasModel, assign: () => Weights, options: G
  * `output_names`.
  */
 function portNames(ends: readonly ModelEnd[], does: string): { readonly names: readonly string[]; readonly notices: readonly Notice[] } {
-  const taken = new Set<string>();
+  const taken = new Names();
   const notices: Notice[] = [];
   const names = ends.map(({ key, layer }) => {
-    let name = key ?? layer;
-    for (let i = 1; taken.has(name); i++) name = `${key ?? layer}_${i}`;
-    taken.add(name);
+    const name = taken.take(key ?? layer);
     if (name !== (key ?? layer)) {
       const what = key === undefined ? `the layer ${does} of the model` : `several values have the key "${key}"`;
       notices.push({ code: 'renamed', message: `${what}; one of them is called "${name}", as Keras does`, layer });

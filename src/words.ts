@@ -6,6 +6,10 @@ export function listed(names: Iterable<string>, most = 8): string {
   return `${all.slice(0, most).map(clipped).join(', ')}${all.length > most ? ` and ${all.length - most} more` : ''}`;
 }
 
+/** Of a search for the largest whose results are in no order that is said (`sorted=False`). */
+export const IN_FALLING_ORDER =
+  'it gives the largest in no order that is said (sorted is false): here they are in falling order, which the framework may not keep to';
+
 /** "1 layer", "2 layers". */
 export function counted(count: number, what: string): string {
   return `${count} ${plural(count, what)}`;

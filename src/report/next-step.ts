@@ -158,6 +158,7 @@ function wrongInterface({ interface: differences, outputs }: Report): string | n
     dtype: 'whoever reads it must know',
     rank: 'whoever reads it by its axes reads past it: take the extra axes away, or export it without them',
     size: 'whoever feeds or reads it must know',
+    free: 'whoever feeds other sizes gets what was not compared',
     fixed: 'other sizes do not run: export the model with that axis free (PyTorch: dynamic_axes; here: --input-shape with N)',
     name: 'whoever asks for it by its name must ask for another',
     initialiser: 'runtimes cannot fold what may be replaced, and some refuse it: export without keep_initializers_as_inputs',

@@ -20,7 +20,7 @@ export interface InterfaceSides {
   readonly hasSameDTypes: boolean;
 }
 
-/** What a file declares of its ports beside what the map has. A size that the file leaves free and the source does not is no difference. */
+/** What a file declares of its ports beside what the map has. A batch that the file leaves free and the source does not is no difference. */
 export function compareInterface(sides: InterfaceSides): InterfaceDifference[] {
   return (['inputs', 'outputs'] as const).flatMap((what) => comparePorts(sides, what));
 }
@@ -54,8 +54,8 @@ const isFree = ({ shape }: Port) => shape.some((size) => typeof size === 'string
 
 function comparePort(word: string, port: Port, other: SessionPort, layoutOf: LayoutOf, hasSameDTypes: boolean): InterfaceDifference[] {
   const found: InterfaceDifference[] = [];
-  const tell = (kind: InterfaceDifference['kind'], message: string) =>
-    found.push({ kind, port: port.name, message: `${word} "${port.name}" ${message}`, judged: true });
+  const tell = (kind: InterfaceDifference['kind'], message: string, judged = true) =>
+    found.push({ kind, port: port.name, message: `${word} "${port.name}" ${message}`, judged });
   if (other.dtype !== undefined && !isSameDType(port.dtype, other.dtype, hasSameDTypes))
     tell('dtype', `is ${other.dtype} in the file, ${port.dtype} in the source`);
   // Who does not know a rank states no axes; a scalar has none either.
@@ -65,8 +65,12 @@ function comparePort(word: string, port: Port, other: SessionPort, layoutOf: Lay
     tell('rank', `has ${other.shape.length} axes [${other.shape.map((size) => size ?? 'free')}] in the file, ${shape.length} [${shape}] in the source`);
     return found;
   }
+  // A runtime that knows no sizes states none; one that states some leaves the others free.
+  const statesSizes = other.shape.some((size) => typeof size === 'number');
   for (const [axis, size] of shape.entries()) {
     const own = other.shape[axis];
+    if (typeof own !== 'number' && typeof size === 'number' && axis > 0 && statesSizes)
+      tell('free', `leaves its axis ${axis} free in the file, which is ${size} in the source: on other sizes the two were not compared`, false);
     if (typeof own !== 'number' || own === size) continue;
     const place = axis === 0 ? 'batch' : `axis ${axis}`;
     if (typeof size === 'string') tell('fixed', `has its ${place} fixed to ${own}, which the source leaves free`);

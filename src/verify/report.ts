@@ -135,8 +135,8 @@ export interface ComparedReport {
 
 /** What the file promises to its users otherwise than the source does. */
 export interface InterfaceDifference {
-  /** `count`: a port more or less; `order`; `dtype`; `rank`; `size`: another one; `fixed`: one that the source leaves free; `name`: another one; `initialiser`: a weight that is an input too. */
-  readonly kind: 'count' | 'order' | 'dtype' | 'rank' | 'size' | 'fixed' | 'name' | 'initialiser';
+  /** `count`: a port more or less; `order`; `dtype`; `rank`; `size`: another one; `fixed`: one that the source leaves free; `free`: one that it does not; `name`: another one; `initialiser`: a weight that is an input too. */
+  readonly kind: 'count' | 'order' | 'dtype' | 'rank' | 'size' | 'fixed' | 'free' | 'name' | 'initialiser';
   readonly port: string;
   readonly message: string;
   /** Whether it decides the verdict, or is only told. */

@@ -200,6 +200,7 @@ export const LITE_FILES: Readonly<Record<string, CostlyFile>> = {
           outputs: flat.ints([60_000]),
         };
       }),
+    says: /40000 nodes/,
   },
   'sparse tensors of one value whose lists are shared': {
     name: 'x.tflite',

@@ -173,6 +173,17 @@ describe('nodes of old and of newer graphs', () => {
     expect(await made(graph, [1, 9, 3, 2])).toEqual([[0, 1]]);
   });
 
+  it.each([true, false])('TopK whose order is said (%s), or told', async (sorted) => {
+    const graph: SmallGraph = {
+      nodes: [placeholder('x', [4]), { name: 'y', op: 'TopK', input: ['x'], attr: { ...T, k: { i: 2 }, sorted: { b: sorted } } }],
+      weights: {},
+      inputs: ['x'],
+      outputs: ['y'],
+    };
+    const map = await (await openModel(memoryFileSet({ 'model.pb': graphDef(graph) }, 'model.pb'))).map();
+    expect(map.warnings.map(({ message }) => message)).toEqual(sorted ? [] : [expect.stringMatching(/in no order that is said/)]);
+  });
+
   const boxes = [0, 0, 1, 1, 0, 0, 1, 1.1, 0, 5, 1, 6, -0.5, 0, 0.4, 0.4];
   // Of two classes: the first two overlap in class 0, the last are good in class 1.
   const scores = [0.9, 0.2, 0.8, 0.1, 0.3, 0.6, 0.05, 0.7];

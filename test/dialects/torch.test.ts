@@ -105,6 +105,21 @@ it.each([
   expect(Array.from(made!.data, Number)).toEqual(truth.map((x) => expect.closeTo(x, 6)));
 });
 
+it.each([
+  ['torch.topk(x, 2)', []],
+  ['torch.topk(x, 2, 1, True, True)', []],
+  ['torch.topk(x, 2, 1, True, False)', [/in no order that is said/]],
+] as const)('%s is told where its order is not', async (call, told) => {
+  const map = await (await openModel(netOf([`_0, _1 = ${call}`, 'return _0']), { inputShape: [1, 8], assume: { dtype_x: 'float32' } })).map();
+  expect(map.warnings.map(({ message }) => message)).toEqual(told.map((words) => expect.stringMatching(words)));
+  expect(map.layers.find(({ op }) => op === 'TopK')!.attributes.sorted ?? 1).toBe(1);
+});
+
+it.each(['9223372036854775808', '99999999999999999999'])('a whole number of %s is none that PyTorch has', async (number) => {
+  const opened = await openModel(netOf([`return torch.add(x, ${number}0)`]), { inputShape: [1, 8] });
+  await expect(opened.map()).rejects.toThrow(/64 bits/);
+});
+
 it('sizes are divided as sizes, so that shapes are still worked out from them', async () => {
   const body = ['_0 = torch.floor_divide(torch.size(x, 1), 2)', 'return torch.slice(x, 1, 0, _0)'];
   const map = await (await openModel(netOf(body), { inputShape: ['N', 8] })).map();

@@ -698,9 +698,9 @@ describe('pooling', () => {
     }
   });
 
-  it('of the whole picture, whatever kernel and stride are written beside it', async () => {
+  it('of the whole picture, with a stride of 1 written beside it', async () => {
     const { inputs, outputs } = await predict(
-      net(['data 2 4 5 6'], 'Pooling data -> out | pooling_param { pool: AVE global_pooling: true kernel_size: 3 stride: 2 }'),
+      net(['data 2 4 5 6'], 'Pooling data -> out | pooling_param { pool: AVE global_pooling: true stride: 1 pad: 0 }'),
       caffemodel({}),
     );
     const means = each([2, 4], (n, c) => sum(30, (i) => inputs[0]!.data[(n! * 4 + c!) * 30 + i]!) / 30);
@@ -733,6 +733,10 @@ describe('pooling', () => {
     ['given its kernel twice', 'kernel_size: 2 kernel_h: 2 kernel_w: 2', /one or the other/],
     ['without a kernel', 'stride: 2', /no kernel_size/],
     ['global and padded', 'global_pooling: true pad: 1', /global pooling with padding/],
+    ['global and moved', 'global_pooling: true stride: 2', /global pooling with padding or a stride/],
+    ['global and moved along one axis', 'global_pooling: true stride_h: 1 stride_w: 3', /global pooling with padding or a stride/],
+    ['global beside a kernel', 'global_pooling: true kernel_size: 4', /beside a kernel_size: Caffe refuses both/],
+    ['global beside a height', 'global_pooling: true kernel_h: 4', /beside a kernel_h: Caffe refuses both/],
     ['dilated', 'kernel_size: 2 dilation: 2', /dilation/],
   ])('%s is refused', async (_, text, words) => {
     expect((await refusal(net(['data 2 4 5 6'], `Pooling data -> out | pooling_param { ${text} }`))).message).toMatch(words);

@@ -308,6 +308,7 @@ class Parser {
       case 'integer':
       case 'float':
         this.#next();
+        if (token.kind === 'integer' && Number(token.text) > 2 ** 63) throw this.lexer.error('a whole number that does not fit into 64 bits', token.line);
         return { kind: token.kind, value: Number(token.text) };
       case 'text': {
         let value = this.#next().text;

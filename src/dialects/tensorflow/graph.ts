@@ -13,6 +13,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { mergeBias } from '../../transforms/merge-bias.js';
 import { sinkTransposes } from '../../transforms/sink-transposes.js';
 import { withoutUnread } from '../../transforms/wiring.js';
+import { IN_FALLING_ORDER } from '../../words.js';
 import { oneTable } from '../one-table.js';
 import { arrangement } from './arrangement.js';
 import { bins } from './bins.js';
@@ -423,6 +424,8 @@ class Translation {
         message: `"${named.name}", which may be fed from outside, is taken as the value that the graph gives it`,
         layer: named.name,
       });
+    if (/^TopK(V2)?$/.test(node.op) && node.attributes.get('sorted')?.value === false)
+      this.warnings.push({ code: 'assumed', message: `"${named.name}": ${IN_FALLING_ORDER}`, layer: named.name });
     if (node.op === 'ReadVariableOp' && node.control.some((name) => /^Assign/.test(scope.nodes.get(name)?.op ?? '')))
       throw new ModelError('unsupported', 'ReadVariableOp: it reads a variable after the graph has changed it');
     if (node.op === 'Placeholder') throw new ModelError('unsupported', 'it is fed from outside, but is no input of the signature');

@@ -3,7 +3,7 @@ import { ModelError } from '../../errors.js';
 import type { Attributes, GraphBuilder, Inputs, Value } from '../../model/builder.js';
 import { quotientOf } from '../../model/dims.js';
 import { DTYPE_BYTES, type DType, isFloatDType } from '../../model/dtype.js';
-import type { Dim } from '../../model/layer-map.js';
+import type { Dim, Notice } from '../../model/layer-map.js';
 import { operatorOf } from '../../model/ops/index.js';
 import { countOperator, foldConstant, type Work } from './constants.js';
 import { type Item, knownScalar, List, numberOf, Real, TensorItem, Tuple, typeName, Unknown, Untold, type View } from './items.js';
@@ -17,6 +17,8 @@ export interface Workshop {
   readonly version: number;
   /** Calls that act as in training. */
   readonly training: string[];
+  /** What is told of the calls that were translated. */
+  readonly notices: Notice[];
   /** Path of the module in which the program is, joined by dots, and whether it has no modules inside. */
   path: string;
   isLeaf: boolean;

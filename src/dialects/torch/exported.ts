@@ -12,7 +12,7 @@ import type { Tensor } from '../../model/tensor.js';
 import { BEHIND_OBSTACLE, isBehindObstacle, scalarTypeOf, type Workshop } from './call.js';
 import { type Item, knownScalar, List, numberOf, Opaque, Real, TensorItem, Tuple, Unknown } from './items.js';
 import { callOperator, isObstacle, Obstacles, ruleOf } from './operators.js';
-import { failWith, finish, newWorkshop, type Output, type ProgramOptions, trainingNotices } from './program.js';
+import { failWith, finish, newWorkshop, noticesOf, type Output, type ProgramOptions } from './program.js';
 import { EXPORTED_TYPES } from './scalar-types.js';
 
 export interface ExportedProgram {
@@ -101,7 +101,7 @@ class Translation {
     for (const [name, { item, value }] of this.#buffers) if (item.unread !== value) this.#changes(`the buffer ${name}`);
     const outputs = this.#outputs();
     failWith(this.#obstacles, this.#shop);
-    return { ...finish(this.#shop, this.#inputs, outputs, this.options), warnings: trainingNotices(this.#shop) };
+    return { ...finish(this.#shop, this.#inputs, outputs, this.options), warnings: noticesOf(this.#shop) };
   }
 
   #changes(what: string): void {

@@ -43,7 +43,7 @@ export function* buildTorchMap(program: Program, root: unknown, options: Program
     const { inputs, args, warnings } = takeInputs(forward.parameters.slice(1), shop, options);
     const returned = yield* interpreter.run(self, forward, codeFile, args);
     failWith(obstacles, shop);
-    return { ...finish(shop, inputs, outputsOf(returned ?? null, shop, obstacles), options), warnings: [...warnings, ...trainingNotices(shop)] };
+    return { ...finish(shop, inputs, outputsOf(returned ?? null, shop, obstacles), options), warnings: [...warnings, ...noticesOf(shop)] };
   } catch (error) {
     throw error instanceof ModelError ? error.at({ file }) : error;
   }
@@ -51,7 +51,7 @@ export function* buildTorchMap(program: Program, root: unknown, options: Program
 
 export function newWorkshop(file: string, inference: boolean, version: number): Workshop {
   const work = { elements: 0, operators: 0 };
-  return { build: new CountingBuilder({ file }, work), work, inference, version, training: [], path: '', isLeaf: false };
+  return { build: new CountingBuilder({ file }, work), work, inference, version, training: [], notices: [], path: '', isLeaf: false };
 }
 
 /** @throws ModelError where there is an obstacle */
@@ -65,10 +65,11 @@ export function failWith(obstacles: Obstacles, shop: Workshop): void {
   if (obstacles.errors.length > 0) throwAll(obstacles.errors, 'this program cannot be translated:');
 }
 
-export function trainingNotices(shop: Workshop): Notice[] {
-  if (shop.training.length === 0) return [];
+/** What is told of a program beside its layers. */
+export function noticesOf(shop: Workshop): Notice[] {
+  if (shop.training.length === 0) return shop.notices;
   const what = `${shop.training.length} calls act as in training in the file, and as in inference here: ${listed(shop.training)}`;
-  return [{ code: 'inference', message: what }];
+  return [{ code: 'inference', message: what }, ...shop.notices];
 }
 
 interface Inputs {

@@ -122,10 +122,11 @@ function operandOrder(input: string, { shape }: Tensor, rank: number, role: stri
   if (rank > own) return identity(own);
   const { order } = withAxes(input, lowering);
   const moving = shape.flatMap((size, axis) => (size === 1 ? [] : [axis + rank - shape.length]));
-  // A slope for each element has the value's own axes.
-  if (lowering.target.anyOrder || (role === 'slope' && moving.length > 1)) return order;
-  // What the weight varies along comes last, as the weight has it.
-  return [...order.filter((axis) => !moving.includes(axis)), ...moving];
+  if (lowering.target.anyOrder) return order;
+  // What the weight varies along comes last, as the weight has it. Slopes have the value's own axes: TensorFlow.js's WebAssembly kernel (4.22)
+  // repeats them from the last axis on, wherever their shape puts them.
+  const last = role === 'slope' ? order.filter((axis) => moving.includes(axis)) : moving;
+  return [...order.filter((axis) => !moving.includes(axis)), ...last];
 }
 
 const pRelu: Rule = (layer, lowering) => {

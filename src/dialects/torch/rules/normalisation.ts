@@ -2,6 +2,7 @@
 import type { Value } from '../../../model/builder.js';
 import { isFloatDType } from '../../../model/dtype.js';
 import { elementCount } from '../../../model/tensor.js';
+import { IN_FALLING_ORDER } from '../../../words.js';
 import type { Call } from '../call.js';
 import { type Item, knownScalar, List, numberOf, Real, TensorItem } from '../items.js';
 import { listOf, type Rule, type Rules, rule } from '../rule.js';
@@ -187,7 +188,8 @@ const place = (op: string): Rule =>
 
 const topk = rule('self, k, dim=-1, largest=True, sorted=True', (call) => {
   const x = call.tensor('self');
-  const attributes = { k: call.number('k'), axis: call.axis('dim', x), largest: call.flag('largest') ? 1 : 0, sorted: call.flag('sorted') ? 1 : 0 };
+  if (!call.flag('sorted')) call.shop.notices.push({ code: 'assumed', message: `topk: ${IN_FALLING_ORDER}` });
+  const attributes = { k: call.number('k'), axis: call.axis('dim', x), largest: call.flag('largest') ? 1 : 0, sorted: 1 };
   return listOf(call.addMany('TopK', [x], attributes, 2));
 });
 

@@ -17,10 +17,13 @@ export const pooling: Rule = {
     const roundUp = roundsUp(builder, layer, params);
     if (params.flag('global_pooling', false)) {
       if (layer.tops.length > 1) throw builder.unsupported(layer, 'global pooling that also gives the positions of its maxima');
-      // The window is the picture, whatever else is written; a stride has nowhere to go.
-      ['kernel_size', 'kernel_h', 'kernel_w', 'stride', 'stride_h', 'stride_w'].forEach((name) => void params.has(name));
-      if (spatial(builder, layer, params, 'pad', 2, 0).some((size) => size !== 0))
-        throw builder.malformed(layer, 'global pooling with padding, which Caffe refuses');
+      const size = ['kernel_size', 'kernel_h', 'kernel_w'].find((name) => params.has(name));
+      if (size !== undefined) throw builder.malformed(layer, `global pooling, whose window is the picture, beside a ${size}: Caffe refuses both`);
+      // A window that is the picture has nowhere to go.
+      if (
+        [...spatial(builder, layer, params, 'pad', 2, 0), ...spatial(builder, layer, params, 'stride', 2, 1).map((step) => step - 1)].some((size) => size !== 0)
+      )
+        throw builder.malformed(layer, 'global pooling with padding or a stride, which Caffe refuses');
       builder.output(layer, builder.add(layer, layer.name, method === 'MAX' ? 'GlobalMaxPool' : 'GlobalAveragePool', [builder.input(layer)]));
       return;
     }

@@ -1,5 +1,6 @@
 /** Comparisons, logic and choices. Truths are 1 and 0 between layers, places are whole numbers: the map computes in floating point. */
 import { float32Tensor } from '../../../model/tensor.js';
+import { IN_FALLING_ORDER } from '../../../words.js';
 import { constantValue, inOneOrder } from '../arithmetic.js';
 import { kerasAxes, knownSize, unsqueeze } from '../axes.js';
 import type { Scope } from '../scope.js';
@@ -124,8 +125,9 @@ export const oneHot = (x: string, depth: string): Operation =>
 export const topK = (x: string): Operation =>
   ofValue(x, (args) => {
     const k = args.integer('k', 1);
-    args.boolean('sorted', true);
+    const isSorted = args.boolean('sorted', true);
     return (input, scope) => {
+      if (!isSorted) scope.assume(IN_FALLING_ORDER);
       const value = scope.builder.toKeras(input);
       if (value.shape.length < 2 || knownSize(value, -1, 'a search for the largest', scope) < k) throw scope.malformed(`the ${k} largest of [${value.shape}]`);
       const [values, places] = scope.addAll('TopK', [value], { attributes: { k, axis: value.shape.length - 1 } }, 2) as [Value, Value];

@@ -4,7 +4,7 @@
  */
 
 import { drawingLayers } from '../model/drawing.js';
-import type { LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
+import type { InterfaceDifference, LayerReport, Report, TrialReport, WeightsReport } from '../verify/report.js';
 import { listed, plural, RUNTIMES_FAULT, TOO_SENSITIVE_THERE } from '../words.js';
 import { formatCount } from './numbers.js';
 import { capitalise } from './verdict.js';
@@ -149,6 +149,9 @@ function wrongRecording({ witness, outputs, weights, layers, cause, firstDiffere
   return `${seen}, so look at the recording first: are its inputs and outputs in the same order, of this net, and were the inputs prepared alike? ${capitalise(otherwise)}.`;
 }
 
+/** That a size is free is told, and never judged. */
+type JudgedKind = Exclude<InterfaceDifference['kind'], 'free'>;
+
 function wrongInterface({ interface: differences, outputs }: Report): string | null {
   const [first] = differences.filter(({ judged }) => judged);
   if (!first || outputs.some(({ passed, compared }) => !passed && compared > 0)) return null;
@@ -158,11 +161,10 @@ function wrongInterface({ interface: differences, outputs }: Report): string | n
     dtype: 'whoever reads it must know',
     rank: 'whoever reads it by its axes reads past it: take the extra axes away, or export it without them',
     size: 'whoever feeds or reads it must know',
-    free: 'whoever feeds other sizes gets what was not compared',
     fixed: 'other sizes do not run: export the model with that axis free (PyTorch: dynamic_axes; here: --input-shape with N)',
     name: 'whoever asks for it by its name must ask for another',
     initialiser: 'runtimes cannot fold what may be replaced, and some refuse it: export without keep_initializers_as_inputs',
-  }[first.kind];
+  }[first.kind as JudgedKind];
   return `the values agree, the interface does not: ${first.message}. So ${what}.`;
 }
 

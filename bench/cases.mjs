@@ -95,6 +95,15 @@ export const CASES = [
     cpuLimitS: 40,
     peakLimitMB: 1200,
   },
+  { title: 'Caffe → ONNX float32, verified by OpenCV', source: 'vgg16.caffemodel', output: 'out.onnx', args: verify(), cpuLimitS: 25, peakLimitMB: 1200 },
+  {
+    title: 'ONNX → TensorFlow.js graph model, verified by ONNX Runtime',
+    source: VGG_ONNX,
+    output: 'out.tfjs',
+    args: verify('--to', 'tfjs-graph'),
+    cpuLimitS: 30,
+    peakLimitMB: 1200,
+  },
   ...[
     { what: 'few levels', options: { step: 0.7 }, ratioLimit: 8 },
     { what: 'few levels, and as .gz', options: { step: 0.7, compress: 'gzip' } },

@@ -20,7 +20,7 @@ export interface ByteSource {
    */
   readInto(start: number, target: Uint8Array): Promise<void>;
   /** As `readInto`, before it returns: for runtimes that ask for a file in the midst of a call. Left out where bytes must be waited for. */
-  readIntoNow?(start: number, target: Uint8Array): void;
+  readonly readIntoNow?: ((start: number, target: Uint8Array) => void) | undefined;
   /**
    * Fills `target` with runs of `runLength` bytes, run i from `start + i * stride` on; for sources that do many small reads faster
    * together. Call it through `readRuns`.
@@ -175,6 +175,14 @@ class Slice implements ByteSource {
   async readInto(from: number, target: Uint8Array): Promise<void> {
     checkRange(this, from, from + target.byteLength);
     return this.source.readInto(this.start + from, target);
+  }
+
+  get readIntoNow(): ByteSource['readIntoNow'] {
+    if (!this.source.readIntoNow) return undefined;
+    return (from, target) => {
+      checkRange(this, from, from + target.byteLength);
+      this.source.readIntoNow!(this.start + from, target);
+    };
   }
 
   async readRuns(from: number, stride: number, runLength: number, target: Uint8Array): Promise<void> {

@@ -58,6 +58,12 @@ class Checked implements CheckedSource {
     await this.#note(start, target);
   }
 
+  /** Unchecked: what a runtime makes of bytes that are wrong is another result than is expected. */
+  get readIntoNow(): ByteSource['readIntoNow'] {
+    const { source } = this;
+    return source.readIntoNow && ((start, target) => source.readIntoNow!(start, target));
+  }
+
   async readRuns(start: number, stride: number, runLength: number, target: Uint8Array): Promise<void> {
     await readRuns(this.source, start, stride, runLength, target);
     for (let at = 0, from = start; at < target.byteLength && this.#runs; at += runLength, from += stride) {

@@ -3,11 +3,16 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { memorySink } from '../../src/bytes/byte-sink.js';
+import { type ByteSource, filledSource } from '../../src/bytes/byte-source.js';
+import { type FileSet, memoryFileSet } from '../../src/bytes/file-set.js';
+import { type ConvertOptions, convert } from '../../src/convert.js';
+import { ModelError } from '../../src/errors.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { engines } from '../../src/verify/engines/index.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
 import { tfjsWasm } from '../../src/verify/engines/tfjs-wasm.js';
+import { DIGITS } from '../cli/run-cli.js';
 import { CORPUS, corpusCases, corpusTitle, hasCorpus, readNpyFile } from '../corpus.js';
 import { openedFiles } from '../open-files.js';
 
@@ -109,4 +114,65 @@ test('a manifest cannot reach beyond the folder', async () => {
 test('a model.json that is no JSON is an engine error', async () => {
   const files = memoryFileSet({ 'model.json': new TextEncoder().encode('{"modelTopology": ') }, 'model.json');
   await expect(tfjsCpu.open({ files })).rejects.toMatchObject({ kind: 'engine' });
+});
+
+describe('weights are read where they are cut out of shards', () => {
+  const feeds = new Map([['input', { shape: [1, 32, 32, 3], data: Float32Array.from({ length: 3072 }, (_, i) => (i % 251) / 251) }]]);
+
+  async function written(options: ConvertOptions): Promise<FileSet> {
+    const sink = memorySink();
+    const source = await openedFiles(join(DIGITS, 'digits.h5'));
+    await convert(source, sink, 'net', options);
+    const files = Object.fromEntries([...sink.files].map(([name, bytes]) => [name.replace(/^net\//, ''), bytes]));
+    return memoryFileSet(files, 'model.json');
+  }
+
+  /** The same files, of which each shard is another source. */
+  const withShards = (files: FileSet, change: (source: ByteSource) => ByteSource): FileSet => ({
+    ...files,
+    open: async (name) => (name.endsWith('.json') ? files.open(name) : change(await files.open(name))),
+  });
+  const waitedFor = (source: ByteSource) => filledSource(source.name, source.byteLength, (start, target) => source.readInto(start, target));
+
+  async function outputOf(files: FileSet): Promise<NdArray> {
+    const session = await tfjsCpu.open({ files });
+    try {
+      const [output] = (await session.run(new Map([[session.inputs[0]!.name, [...feeds.values()][0]!]]))).values();
+      return output!;
+    } finally {
+      await session.close();
+    }
+  }
+
+  // Shards that end within a weight, and weights that end within a shard.
+  test.each<ConvertOptions>([{ to: 'tfjs' }, { to: 'tfjs', shardBytes: 10_007 }, { to: 'tfjs-graph', shardBytes: 4099 }, { to: 'tfjs-graph', dtype: 'uint8' }])(
+    '%j: none is read whole, and what they are is the same',
+    async (options) => {
+      const files = await written(options);
+      const read = new Map<string, number>();
+      const inPlace = withShards(files, (source) => ({
+        ...source,
+        read: () => Promise.reject(new Error('read whole')),
+        readInto: () => Promise.reject(new Error('read whole')),
+        readIntoNow(start, target) {
+          read.set(source.name, (read.get(source.name) ?? 0) + target.byteLength);
+          source.readIntoNow!(start, target);
+        },
+      }));
+      const output = await outputOf(inPlace);
+      expect(output).toEqual(await outputOf(withShards(files, waitedFor)));
+      expect(output.data.some((value) => Number(value) > 0.1)).toBe(true);
+      for (const [name, count] of read) expect([name, count]).toEqual([name, (await files.open(name)).byteLength]);
+    },
+  );
+
+  test('one that cannot be read is told by what kept it', async () => {
+    const broken = withShards(await written({ to: 'tfjs-graph' }), (source) => ({
+      ...source,
+      readIntoNow(start) {
+        throw new ModelError('malformed', 'the file ends here', { file: source.name, offset: start });
+      },
+    }));
+    await expect(outputOf(broken)).rejects.toMatchObject({ kind: 'malformed', problem: 'the file ends here' });
+  });
 });

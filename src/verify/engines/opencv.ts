@@ -5,7 +5,6 @@
  * It runs as WebAssembly (opencv-wasm 4.3.0; the newer builds of others crash on VGG16's fc6 or have no Caffe importer). Its
  * bindings make no matrices of more than two axes and show no names, hence `Reshaper` and `caffeWiring`.
  */
-import type { ByteSource } from '../../bytes/byte-source.js';
 import type { FileSet } from '../../bytes/file-set.js';
 import { decodeLatin1 } from '../../bytes/latin1.js';
 import { isModelError, ModelError } from '../../errors.js';
@@ -14,6 +13,7 @@ import { type Availability, type Engine, type EngineModel, missingPackage, type 
 import { fromCompanion } from './companion.js';
 import { installLine } from './install.js';
 import { type CaffeWiring, caffeWiring } from './opencv-prototxt.js';
+import { type FileContent, runtimeFile } from './runtime-file.js';
 
 /** The part of opencv-wasm that is used; its own type files call all of it `any`. */
 interface OpenCv {
@@ -25,7 +25,7 @@ interface OpenCv {
   readNetFromCaffe(prototxt: string, caffemodel?: string): Net;
   exceptionFromPtr(pointer: number): { msg: string };
   getBuildInformation(): string;
-  FS_createDataFile(folder: string, name: string, bytes: Uint8Array | FileInPieces, canRead: boolean, canWrite: boolean, canOwn: boolean): unknown;
+  FS_createDataFile(folder: string, name: string, bytes: FileContent, canRead: boolean, canWrite: boolean, canOwn: boolean): unknown;
   FS_unlink(name: string): void;
 }
 
@@ -35,14 +35,6 @@ interface Mat {
   isContinuous(): boolean;
   clone(): Mat;
   delete(): void;
-}
-
-/** What Emscripten's file system asks of a file's bytes that it may own: of a Uint8Array it takes no more. */
-interface FileInPieces {
-  readonly length: number;
-  subarray(start: number, end: number): Uint8Array | FileInPieces;
-  /** Up to eight bytes are asked for one by one. */
-  readonly [place: number]: number;
 }
 
 interface Net {
@@ -98,10 +90,10 @@ export const opencv: Engine = {
       throw new ModelError('engine', `OpenCV could not be loaded; ${installLine()}`, { file }, error);
     });
     const readAnew = async () => {
-      const weights = caffemodel.readIntoNow ? inPieces(caffemodel as SourceNow) : { bytes: await caffemodel.read(0, caffemodel.byteLength), check() {} };
+      const weights = await runtimeFile(caffemodel);
       return guard(cv, file, () => {
         try {
-          return readNet(cv, wiring.text, weights.bytes);
+          return readNet(cv, wiring.text, weights.content);
         } finally {
           weights.check();
         }
@@ -223,48 +215,8 @@ class Reshaper {
   }
 }
 
-type SourceNow = ByteSource & Required<Pick<ByteSource, 'readIntoNow'>>;
-
-/** OpenCV asks for a few kilobytes at a time, from the first byte to the last. */
-const PIECE_BYTES = 2 ** 20;
-
-/**
- * A file that is read as OpenCV comes to it: beside what it makes of 553 MB there is no room for the bytes themselves.
- *
- * @returns `check` throws what kept a piece from being read: an error in the midst of a read would be taken for a crash of OpenCV
- */
-function inPieces(source: SourceNow): { readonly bytes: FileInPieces; check(): void } {
-  const length = source.byteLength;
-  let piece = new Uint8Array(0);
-  let from = 0;
-  let failure: unknown;
-  const part = (start: number, end: number): Uint8Array => {
-    if (start < from || end > from + piece.length) {
-      from = start;
-      piece = new Uint8Array(Math.max(end - start, Math.min(PIECE_BYTES, length - start)));
-      try {
-        source.readIntoNow(start, piece);
-      } catch (error) {
-        failure ??= error;
-      }
-    }
-    return piece.subarray(start - from, end - from);
-  };
-  const bytes: FileInPieces = new Proxy<FileInPieces>(
-    // The whole is asked for once, where the file is put into the file system.
-    { length, subarray: (start, end) => (end - start === length ? bytes : part(start, end)) },
-    { get: (known, key) => (key in known ? Reflect.get(known, key) : part(Number(key), Number(key) + 1)[0]) },
-  );
-  return {
-    bytes,
-    check() {
-      if (failure !== undefined) throw failure;
-    },
-  };
-}
-
 /** Lets OpenCV read a network from its file system in memory, and clears that again. */
-function readNet(cv: OpenCv, prototxt: string, caffemodel?: Uint8Array | FileInPieces): Net {
+function readNet(cv: OpenCv, prototxt: string, caffemodel?: FileContent): Net {
   const stem = `model${filesMade++}`;
   const files = [`${stem}.prototxt`, ...(caffemodel ? [`${stem}.caffemodel`] : [])];
   const bytes = [new TextEncoder().encode(prototxt), ...(caffemodel ? [caffemodel] : [])];

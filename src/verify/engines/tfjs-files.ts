@@ -3,6 +3,7 @@
  * in a page, with a `fetch` that reads our files. Manifest, shards, byte order and dequantisation are the loader's business.
  */
 import type { io } from '@tensorflow/tfjs-core';
+import type { ByteSource } from '../../bytes/byte-source.js';
 import { checkRelativeName, type FileSet } from '../../bytes/file-set.js';
 import { ModelError } from '../../errors.js';
 
@@ -45,14 +46,57 @@ export async function tfjsFiles(files: FileSet): Promise<TfjsFiles> {
   const nodes = Array.isArray(topology.node) ? (topology.node as TopologyNode[]) : null;
   const fetchFunc = async (url: RequestInfo | URL) => {
     const name = checkRelativeName(String(url).slice(ROOT.length), files.label);
-    const file = name === main ? source : await files.open(name);
     // A copy: what a source gives may be its own buffer, and a response wants one of its own.
-    const content = name === main ? bytes : await file.read(0, file.byteLength);
-    return new Response(content.slice() as Uint8Array<ArrayBuffer>, {
-      headers: { 'Content-Type': main === name ? 'application/json' : 'application/octet-stream' },
-    });
+    if (name === main) return new Response(bytes.slice() as Uint8Array<ArrayBuffer>, { headers: { 'Content-Type': 'application/json' } });
+    return shardResponse(await files.open(name));
   };
-  return { kind: nodes ? 'graph' : 'layers', nodes: nodes ?? [], handler: ({ io }) => io.http(`${ROOT}${main}`, { fetchFunc }) };
+  return { kind: nodes ? 'graph' : 'layers', nodes: nodes ?? [], handler };
+
+  function handler({ io }: typeof import('@tensorflow/tfjs-core')) {
+    readStandIns(io);
+    return io.http(`${ROOT}${main}`, { fetchFunc });
+  }
+}
+
+/** Files by the buffers that stand for their bytes, and that nobody has written to: what was not touched takes no memory. */
+const standIns = new WeakMap<object, ByteSource>();
+
+/** The loader wants all shards before it takes the first weight out of them, and keeps them for as long as the model lives: it gets stand-ins. */
+function shardResponse(file: ByteSource): Response {
+  const response = new Response(null, { headers: { 'Content-Type': 'application/octet-stream' } });
+  return Object.assign(response, {
+    async arrayBuffer() {
+      const bytes = new Uint8Array(file.byteLength);
+      if (file.readIntoNow) standIns.set(bytes.buffer, file);
+      else await file.readInto(0, bytes);
+      return bytes.buffer;
+    },
+  });
+}
+
+interface Shards {
+  readonly byteLength: number;
+  readonly shards: readonly { readonly buffer: ArrayBuffer; readonly start: number; readonly end: number }[];
+  slice(start?: number, end?: number): ArrayBuffer;
+}
+
+const taught = new WeakSet<object>();
+
+/** Has what cuts weights out of shards read those that are stood in for. */
+function readStandIns({ CompositeArrayBuffer }: typeof io): void {
+  if (taught.has(CompositeArrayBuffer)) return;
+  taught.add(CompositeArrayBuffer);
+  const whole = CompositeArrayBuffer.prototype as unknown as Shards;
+  const { slice } = whole;
+  whole.slice = function (this: Shards, start = 0, end = this.byteLength) {
+    if (this.shards.length === 0 || this.shards.some(({ buffer }) => !standIns.has(buffer))) return slice.call(this, start, end);
+    const weight = new Uint8Array(Math.max(0, Math.min(end, this.byteLength) - start));
+    for (const { buffer, ...shard } of this.shards) {
+      const [from, to] = [Math.max(start, shard.start), Math.min(end, shard.end)];
+      if (from < to) standIns.get(buffer)!.readIntoNow!(from - shard.start, weight.subarray(from - start, to - start));
+    }
+    return weight.buffer;
+  };
 }
 
 function topologyOf(bytes: Uint8Array, file: string): { readonly node?: unknown } {

@@ -2,10 +2,12 @@
  * The original Keras file for TensorFlow.js: its configuration and weights, opened with h5wasm, the HDF Group's own library, so that a
  * mistake of our HDF5 reader shows too. Weights go to TensorFlow.js's layers in their order, as they do in Keras.
  */
+import type { ByteSource } from '../../bytes/byte-source.js';
 import { looksLikeZip, openZip } from '../../containers/zip.js';
 import { ModelError } from '../../errors.js';
 import type { EngineModel } from '../engine.js';
 import { fromCompanion } from './companion.js';
+import { type FileContent, runtimeFile } from './runtime-file.js';
 import type { Core } from './tfjs-sessions.js';
 
 type H5 = typeof import('h5wasm');
@@ -29,7 +31,7 @@ export async function readOriginal(model: EngineModel): Promise<Original> {
   const source = await files.open(files.main!);
   const isArchive = looksLikeZip(await source.read(0, Math.min(4, source.byteLength)));
   try {
-    const original = isArchive ? await readArchive(model) : readLegacy(await openHdf5(path, () => source.read(0, source.byteLength)));
+    const original = isArchive ? await readArchive(model) : readLegacy(await openHdf5(path, source));
     return { ...original, fill: (core, net) => legibly(() => original.fill(core, net)) };
   } catch (error) {
     throw legible(error);
@@ -55,34 +57,42 @@ function legible(error: unknown): unknown {
   return new ModelError('engine', `the HDF Group's library does not read it: ${found ?? 'it is damaged'}`, {}, error);
 }
 
-async function openHdf5(path: string | undefined, read: () => Promise<Uint8Array>): Promise<{ file: InstanceType<H5['File']>; close: () => void }> {
+/** @param path where the source lies on disk */
+async function openHdf5(path: string | undefined, source: ByteSource): Promise<{ file: InstanceType<H5['File']>; check: () => void; close: () => void }> {
   if (path !== undefined && typeof process !== 'undefined') {
     const h5wasm = await importH5Node();
     // Else it prints what it finds wrong, and goes on with nothing.
     (await h5wasm.ready).activate_throwing_error_handler();
     const file = new h5wasm.File(path, 'r') as unknown as InstanceType<H5['File']>;
-    return { file, close: () => file.close() };
+    return { file, check() {}, close: () => file.close() };
   }
   const h5wasm = await importH5();
   const { FS, activate_throwing_error_handler } = await h5wasm.ready;
   activate_throwing_error_handler();
   const name = `model-${crypto.randomUUID()}.h5`;
-  FS.writeFile(name, await read());
+  const { content, check } = await runtimeFile(source);
+  (FS as unknown as EmscriptenFiles).createDataFile('/', name, content, true, false, true);
   try {
     const file = new h5wasm.File(name, 'r');
     const close = () => {
       file.close();
       FS.unlink(name);
     };
-    return { file, close };
+    return { file, check, close };
   } catch (error) {
     FS.unlink(name);
+    check();
     throw error;
   }
 }
 
+/** What h5wasm's types leave out. */
+interface EmscriptenFiles {
+  createDataFile(folder: string, name: string, content: FileContent, canRead: boolean, canWrite: boolean, canOwn: boolean): void;
+}
+
 /** Lists of names in attributes say which datasets a layer has, in which order. */
-function readLegacy({ file, close }: Awaited<ReturnType<typeof openHdf5>>): Original {
+function readLegacy({ file, check, close }: Awaited<ReturnType<typeof openHdf5>>): Original {
   try {
     const text = (name: string) => (typeof file.attrs[name]?.value === 'string' ? (file.attrs[name].value as string) : null);
     const config = text('model_config');
@@ -100,6 +110,7 @@ function readLegacy({ file, close }: Awaited<ReturnType<typeof openHdf5>>): Orig
           names.map((name) => group!.get(name) as Dataset),
         );
       }
+      check();
     };
     return { config, version: text('keras_version'), fill, close };
   } catch (error) {
@@ -114,16 +125,18 @@ const CELLS = ['', 'cell/', 'forward_layer/cell/', 'backward_layer/cell/'];
 /** Groups say by class and count, in the order of the configuration, which layer they are of. */
 async function readArchive({ files }: EngineModel): Promise<Original> {
   const archive = await openZip(await files.open(files.main!));
-  const read = async (name: string): Promise<Uint8Array> => {
+  const sourceOf = async (name: string): Promise<ByteSource> => {
     const entry = archive.get(name);
     if (!entry) throw new ModelError('engine', `the archive has no ${name}`);
-    const source = await entry.source();
-    return source.read(0, source.byteLength);
+    return entry.source();
   };
-  const decode = async (name: string) => new TextDecoder().decode(await read(name));
+  const decode = async (name: string) => {
+    const source = await sourceOf(name);
+    return new TextDecoder().decode(await source.read(0, source.byteLength));
+  };
   const config = await decode('config.json');
   const { keras_version } = JSON.parse(await decode('metadata.json')) as Json;
-  const { file, close } = await openHdf5(undefined, () => read('model.weights.h5'));
+  const { file, check, close } = await openHdf5(undefined, await sourceOf('model.weights.h5'));
   const fill = (core: Core, net: LayersModel) => {
     const entry = JSON.parse(config) as Json;
     const variables = variablesOf(file);
@@ -133,6 +146,7 @@ async function readArchive({ files }: EngineModel): Promise<Original> {
     const fits = [...once].every(([path, layer]) => layer.weights.length === 0 || held(path).length > 0);
     const places = fits ? once : placesOf(net, entry, 2);
     for (const [path, layer] of places) setWeights(core, layer, held(path));
+    check();
   };
   return { config, version: typeof keras_version === 'string' ? keras_version : null, fill, close };
 }

@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   dialects: ['containers', 'model', 'transforms'],
   readers: ['containers', 'bytes', 'model', 'dialects', 'architectures'],
   writers: ['containers', 'bytes', 'model', 'version.ts'],
-  verify: ['model', 'bytes', 'containers', 'readers', 'writers', 'diff', 'version.ts'],
+  verify: ['model', 'bytes', 'containers', 'readers', 'transforms', 'writers', 'diff', 'version.ts'],
   diff: ['architectures', 'bytes', 'model', 'readers'],
   audit: ['bytes', 'containers', 'model', 'readers', 'inspect.ts'],
   check: ['bytes', 'containers', 'model', 'readers', 'audit', 'inspect.ts', 'report', 'verify', 'version.ts'],

@@ -2,12 +2,15 @@
  * Any two files that can be read. What their formats and contents allow decides how: runtimes on both, our evaluator where none takes a file,
  * tensors alone where one is no net that can be run.
  */
+import { hasBatchNormalisation } from '../diff/fold.js';
 import { isModelError } from '../errors.js';
+import type { EditedMap } from '../model/edited.js';
 import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { openModel } from '../readers/open.js';
 import { endedAs, mayBeEnded } from './assumed-end.js';
 import type { EngineModel } from './engine.js';
 import { witnessEngines } from './engines/index.js';
+import { foldedAs } from './folded-as.js';
 import type { VerifyOptions, WrittenTarget } from './options.js';
 import { mapOrNull, ownWiring } from './own-wiring.js';
 import type { Report } from './report.js';
@@ -47,10 +50,20 @@ export async function verifyFiles(
 }
 
 /** With the end that the other file has, where only weights are known; null where there is nothing to assume. */
-async function endedAsTarget(map: LayerMap, { files, prototxt }: WrittenTarget): Promise<LayerMap | null> {
-  if (!mayBeEnded(map)) return null;
-  const other = await openModel(files, prototxt ? { prototxt } : {}).then(mapOrNull, () => null);
+async function endedAsTarget(map: LayerMap, target: WrittenTarget): Promise<LayerMap | null> {
+  const other = mayBeEnded(map) ? await netOf(target) : null;
   return other && endedAs(map, other);
+}
+
+/** With its normalisations folded, where the other file has them so. */
+async function foldedAsTarget(map: LayerMap, target: WrittenTarget): Promise<EditedMap | null> {
+  const other = await netOf(target);
+  return other && foldedAs(map, other);
+}
+
+/** Null where it is not read. */
+async function netOf({ files, prototxt }: WrittenTarget): Promise<LayerMap | null> {
+  return openModel(files, prototxt ? { prototxt } : {}).then(mapOrNull, () => null);
 }
 
 /** @param reason why the source has no map */
@@ -72,7 +85,8 @@ async function verifyAs(
     // A program of PyTorch says what it computes, as its state dict does not.
     const wired = target.format === 'pytorch' && map && !options.golden ? await ownWiring(target.files, map) : null;
     if (wired) return { report: await verifyConversion({ source, model, map, target: { ...target, wired } }, options), map };
-    const report = await verifyConversion({ source, model, map, target }, options);
+    const folded = map && format.runs && hasBatchNormalisation(map) ? await foldedAsTarget(map, target) : null;
+    const report = await verifyConversion({ source, model, map: folded?.map ?? map, ...(folded ? { edited: folded } : {}), target }, options);
     if (format.runs || options.golden || report.verdict === 'match' || model.tensors.length === 0) return { report, map };
     // Tensors of the same names may lie in other layouts, and the same tensors under other names.
     const other = await alone(`${target.format} files hold weights without wiring`);

@@ -1,6 +1,6 @@
 /**
- * Weights that were rounded to a narrower dtype among others that are the source's, bit for bit. What a normalisation was folded into is others in every bit,
- * and what is narrow by choice says so or is so in all of its weights; this is neither, and moves outputs by less than they are held to.
+ * Weights that were rounded to a narrower dtype among others that were not. What is narrow by choice says so or is so in all of its weights; this is
+ * neither, and moves outputs by less than they are held to. What a normalisation was folded into is the source's but for the last bits.
  */
 import { alignedPieces, valuesOf } from '../model/side-by-side.js';
 import { elementCount, type Tensor, tensorChunks } from '../model/tensor.js';
@@ -20,16 +20,24 @@ export async function hasFullPrecision(source: Tensor): Promise<boolean> {
   return false;
 }
 
+/** What two ways of folding a normalisation leave between two values, of the larger one that they come from. */
+const FOLDED = 2 ** -20;
+
 /** What is wrong with a weight that is the source's, rounded, and stored as wide as it was; null where it is not that. */
 export async function roundedAlone(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<string | null> {
   if (quantisation || source.dtype !== 'float32' || stored.dtype !== 'float32' || source.shape.join() !== stored.shape.join()) return null;
   let open = NARROWER;
-  let moved = 0;
+  let [moved, largest] = [0, 0];
   for await (const [a, b] of alignedPieces(source, stored)) {
     const [wanted, found] = [valuesOf(a, source.dtype), valuesOf(b, stored.dtype)];
-    open = open.filter(([, , of]) => found.every((value, i) => value === of(wanted[i]!)));
+    for (const value of wanted) largest = Math.max(largest, Math.abs(value));
+    const slack = FOLDED * largest;
+    // A value that lies between two narrower ones may be rounded to either, by what folding leaves.
+    const isRounded = (value: number, source: number, of: (value: number) => number) =>
+      value === of(value) && Math.abs(value - source) <= Math.abs(of(source) - source) + slack;
+    open = open.filter(([, , of]) => found.every((value, i) => isRounded(value, wanted[i]!, of)));
     if (open.length === 0) return null;
-    for (let i = 0; i < wanted.length; i++) if (wanted[i] !== found[i]) moved++;
+    for (let i = 0; i < wanted.length; i++) if (Math.abs(wanted[i]! - found[i]!) > slack) moved++;
   }
-  return moved >= FEWEST ? `is the source's ${open[0]![1]}, though it is stored as float32 and others are the source's in every bit` : null;
+  return moved >= FEWEST ? `is the source's ${open[0]![1]}, though it is stored as float32 and others are not` : null;
 }

@@ -120,6 +120,9 @@ function onceEach(): (source: Tensor, written: WrittenWeight, role: string) => b
   };
 }
 
+/** What folding a normalisation leaves of a weight, in all. */
+const NEARLY = 2 ** -20;
+
 async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: OnProgress): Promise<WeightsReport | null> {
   const pairs = all.filter(({ isPaired }) => isPaired);
   const unpaired = [...new Set(all.filter(({ isPaired }) => !isPaired).map(({ layer }) => layer))];
@@ -138,8 +141,10 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
       if (problem !== null) mismatch(problem);
       const apart = problem !== null && !judged && rows !== undefined ? await rowsApart(source, written, rows) : null;
       if (apart !== null) inRows.push(told(apart));
-      if (!judged && problem === null) isSameElsewhere ||= facts.dtype === 'float32' && (await hasFullPrecision(source));
       const narrowed = !judged && problem !== null ? await roundedAlone(source, written) : null;
+      // The source's in every bit, or but for what folding leaves.
+      const isSame = problem === null || (narrowed === null && (facts.relativeError ?? 1) <= NEARLY);
+      if (!judged && isSame) isSameElsewhere ||= facts.dtype === 'float32' && (await hasFullPrecision(written.tensor));
       if (narrowed !== null) rounded.push(told(narrowed));
       if (isNew(source, written, role)) tensors.push({ layer, role, ...facts });
     } else mismatch(`the file has no ${role} for it`);

@@ -4,11 +4,15 @@
  *
  * Two layers are one where the same operators, with weights of the same sizes, lead from the inputs to them, or from them to the outputs; where
  * several are alike, where both do; and else in running order. What other operators read in the two nets is not the same: a normalisation that is
- * folded into the weights before it changes what they make.
+ * folded into the weights before it changes what they make. Where exporters spell operators otherwise, kernels are lined up in running order, and what is
+ * between them by where it stands there.
  */
+
 import type { FileSet } from '../../bytes/file-set.js';
+import { alignSequences } from '../../diff/sequence.js';
 import { isModelError } from '../../errors.js';
 import type { Layer, LayerMap, Port } from '../../model/layer-map.js';
+import { alignedPieces, valuesOf } from '../../model/side-by-side.js';
 import { openModel } from '../../readers/open.js';
 import type { PortNames } from '../side.js';
 import type { WrittenFormat, WrittenModel } from './written.js';
@@ -25,7 +29,7 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   if (!format.runs || map.layers.length === 0 || (named.isOurs && holding.every((layer) => isPaired(named, layer)))) return named;
   const other = wired ?? (await mapOf(files));
   if (!other) return named;
-  const partners = pairLayers(
+  const partners = await pairWholly(
     map,
     ports ? { ...other, inputs: inOrderOf(other.inputs, ports.inputs), outputs: inOrderOf(other.outputs, ports.outputs) } : other,
   );
@@ -80,8 +84,54 @@ function inOrderOf(ports: readonly Port[], names: readonly string[]): readonly P
 
 type Net = Pick<LayerMap, 'inputs' | 'outputs' | 'layers'>;
 
+/** Values by which kernels are known. */
+const KNOWN_BY = 2 ** 14;
+/** What folding and other roundings leave between two that are the same, of their size. */
+const NEAR = 1e-3;
+/** Of kernels that are lined up so many have to be the same, or the order means nothing. */
+const SAME = 0.5;
+
+/** As `pairLayers`, and where that leaves kernels their order tells which is which, if most of them are the same. */
+async function pairWholly(net: Net, other: Net): Promise<Map<Layer, Layer>> {
+  const pairs = pairLayers(net, other);
+  const taken = new Set(pairs.values());
+  const own = net.layers.filter((layer) => layer.weights.kernel && !pairs.has(layer));
+  const theirs = other.layers.filter((layer) => layer.weights.kernel && !taken.has(layer));
+  const lined = alignSequences(own.map(ownKey), theirs.map(ownKey)).map(([i, j]) => [own[i]!, theirs[j]!] as const);
+  const same = new Set<Layer>();
+  for (const [mine, yours] of lined) if (await areNear(mine, yours)) same.add(mine);
+  return lined.length > 0 && same.size >= SAME * lined.length ? pairLayers(net, other, { pairs: new Map([...pairs, ...lined]), same }) : pairs;
+}
+
+/** Whether two layers have the same weights, but for roundings. */
+async function areNear({ weights: own }: Layer, { weights: theirs }: Layer): Promise<boolean> {
+  for (const [role, tensor] of Object.entries(own)) {
+    let [apart, size, seen] = [0, 0, 0];
+    for await (const [a, b] of alignedPieces(tensor, theirs[role]!)) {
+      const [x, y] = [valuesOf(a, tensor.dtype), valuesOf(b, theirs[role]!.dtype)];
+      for (let i = 0; i < x.length; i++) {
+        apart += Math.abs(x[i]! - y[i]!);
+        size += Math.abs(x[i]!);
+      }
+      seen += x.length;
+      if (seen >= KNOWN_BY) break;
+    }
+    if (!(apart <= NEAR * size)) return false;
+  }
+  return true;
+}
+
+/** Layers of two nets that are known to be one. */
+interface Known {
+  readonly pairs: ReadonlyMap<Layer, Layer>;
+  /** Those that have the same weights, and so make the same, whatever reads it. */
+  readonly same: ReadonlySet<Layer>;
+}
+
+const NOTHING_KNOWN: Known = { pairs: new Map(), same: new Set() };
+
 /** The layer of the other net that each layer is; without those that have none, or more than one that they could be. */
-export function pairLayers(net: Net, other: Net): Map<Layer, Layer> {
+export function pairLayers(net: Net, other: Net, known: Known = NOTHING_KNOWN): Map<Layer, Layer> {
   const numbers = new Map<string, number>();
   /** A number for each description, the same in both nets. */
   const numberOf = (description: string) => {
@@ -89,10 +139,12 @@ export function pairLayers(net: Net, other: Net): Map<Layer, Layer> {
     numbers.set(description, known);
     return known;
   };
-  const placesOf = (each: Net): Places => ({ before: before(each, numberOf), ...behind(each, numberOf) });
-  const [own, theirs] = [placesOf(net), placesOf(other)];
-  const pairs = new Map<Layer, Layer>();
-  const taken = new Set<Layer>();
+  const keysOf = (layers: Iterable<Layer>) => new Map([...layers].map((layer, i) => [layer, `pair ${i}`]));
+  const placesOf = (each: Net, keys: Keys): Places => ({ before: before(each, keys, numberOf), ...behind(each, keys, numberOf) });
+  const [own, theirs] = [placesOf(net, keysOf(known.pairs.keys())), placesOf(other, keysOf(known.pairs.values()))];
+  const makesTheSame = ([mine, yours]: readonly [Layer, Layer]) => known.same.has(mine) || own.readers.get(mine) === theirs.readers.get(yours);
+  const pairs = new Map([...known.pairs].filter(makesTheSame));
+  const taken = new Set(known.pairs.values());
   const pairAlike = (mine: readonly Layer[], yours: readonly Layer[]) => {
     if (mine.length !== yours.length) return;
     for (const [i, layer] of mine.entries()) {
@@ -109,7 +161,7 @@ export function pairLayers(net: Net, other: Net): Map<Layer, Layer> {
       other.layers.filter((layer) => !taken.has(layer)),
       theirs[first],
     );
-    const open = net.layers.filter((layer) => !pairs.has(layer));
+    const open = net.layers.filter((layer) => !pairs.has(layer) && !known.pairs.has(layer));
     for (const [place, mine] of groupBy(open, own[first])) {
       const yours = candidates.get(place) ?? [];
       const among = groupBy(yours, theirs[second]);
@@ -119,6 +171,9 @@ export function pairLayers(net: Net, other: Net): Map<Layer, Layer> {
   }
   return pairs;
 }
+
+/** What stands for a layer that is known to be one of the other net, wherever it stands. */
+type Keys = ReadonlyMap<Layer, string>;
 
 interface Places {
   readonly before: ReadonlyMap<Layer, number>;
@@ -140,7 +195,7 @@ function groupBy(layers: readonly Layer[], places: ReadonlyMap<Layer, number>): 
 }
 
 /** What leads to each layer. What changes nothing stands for what it reads. */
-function before({ inputs, layers }: Net, numberOf: (description: string) => number): Map<Layer, number> {
+function before({ inputs, layers }: Net, keys: Keys, numberOf: (description: string) => number): Map<Layer, number> {
   const values = new Map(inputs.map(({ value }, i) => [value, `input ${i}`]));
   const found = new Map<Layer, number>();
   for (const layer of layers) {
@@ -149,7 +204,7 @@ function before({ inputs, layers }: Net, numberOf: (description: string) => numb
       values.set(layer.outputs[0]!, read[0]!);
       continue;
     }
-    const number = numberOf(`${ownKey(layer)} of ${read}`);
+    const number = numberOf(keys.get(layer) ?? `${ownKey(layer)} of ${read}`);
     found.set(layer, number);
     for (const [i, value] of layer.outputs.entries()) values.set(value, `${number} ${i}`);
   }
@@ -157,7 +212,7 @@ function before({ inputs, layers }: Net, numberOf: (description: string) => numb
 }
 
 /** What each layer leads to. */
-function behind({ outputs, layers }: Net, numberOf: (description: string) => number): Pick<Places, 'behind' | 'readers'> {
+function behind({ outputs, layers }: Net, keys: Keys, numberOf: (description: string) => number): Pick<Places, 'behind' | 'readers'> {
   const readers = new Map<string, string[]>();
   const ops = new Map<Layer, string>();
   const add = (value: string, reader: string) => {
@@ -173,7 +228,7 @@ function behind({ outputs, layers }: Net, numberOf: (description: string) => num
       for (const reader of leads[0]!) add(layer.inputs[0]!, reader);
       continue;
     }
-    const number = numberOf(`${ownKey(layer)} to ${leads.map((each) => each.join()).join(' | ')}`);
+    const number = numberOf(keys.get(layer) ?? `${ownKey(layer)} to ${leads.map((each) => each.join()).join(' | ')}`);
     found.set(layer, number);
     ops.set(
       layer,

@@ -4,10 +4,9 @@
  *
  * Two layers are one where the same operators, with weights of the same sizes, lead from the inputs to them, or from them to the outputs; where
  * several are alike, where both do; and else in running order. What other operators read in the two nets is not the same: a normalisation that is
- * folded into the weights before it changes what they make. Where exporters spell operators otherwise, kernels are lined up in running order, and what is
- * between them by where it stands there.
+ * folded into the weights before it changes what they make. Where exporters spell operators otherwise, kernels and normalisations are lined up in
+ * running order, and what is between them by where it stands there.
  */
-
 import type { FileSet } from '../../bytes/file-set.js';
 import { alignSequences } from '../../diff/sequence.js';
 import { isModelError } from '../../errors.js';
@@ -91,16 +90,21 @@ const NEAR = 1e-3;
 /** Of kernels that are lined up so many have to be the same, or the order means nothing. */
 const SAME = 0.5;
 
-/** As `pairLayers`, and where that leaves kernels their order tells which is which, if most of them are the same. */
+/** As `pairLayers`, and where that leaves kernels or normalisations their order tells which is which, if most of them are the same. */
 async function pairWholly(net: Net, other: Net): Promise<Map<Layer, Layer>> {
   const pairs = pairLayers(net, other);
   const taken = new Set(pairs.values());
-  const own = net.layers.filter((layer) => layer.weights.kernel && !pairs.has(layer));
-  const theirs = other.layers.filter((layer) => layer.weights.kernel && !taken.has(layer));
+  const own = net.layers.filter((layer) => isTelling(layer) && !pairs.has(layer));
+  const theirs = other.layers.filter((layer) => isTelling(layer) && !taken.has(layer));
   const lined = alignSequences(own.map(ownKey), theirs.map(ownKey)).map(([i, j]) => [own[i]!, theirs[j]!] as const);
   const same = new Set<Layer>();
   for (const [mine, yours] of lined) if (await areNear(mine, yours)) same.add(mine);
   return lined.length > 0 && same.size >= SAME * lined.length ? pairLayers(net, other, { pairs: new Map([...pairs, ...lined]), same }) : pairs;
+}
+
+/** Whether a layer has weights by which it may be known, and not a constant of how somebody spells it. */
+function isTelling({ weights }: Layer): boolean {
+  return weights.kernel !== undefined || weights.scale !== undefined;
 }
 
 /** Whether two layers have the same weights, but for roundings. */

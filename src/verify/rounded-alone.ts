@@ -23,8 +23,8 @@ export async function hasFullPrecision(source: Tensor): Promise<boolean> {
 /** What two ways of folding a normalisation leave between two values, of the larger one that they come from. */
 const FOLDED = 2 ** -20;
 
-/** What is wrong with a weight that is the source's, rounded, and stored as wide as it was; null where it is not that. */
-export async function roundedAlone(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<string | null> {
+/** What a weight is rounded to ('rounded to float16') that is else the source's, and stored as wide as it was; null where it is not that. */
+export async function roundedTo(source: Tensor, { tensor: stored, quantisation }: WrittenWeight): Promise<string | null> {
   if (quantisation || source.dtype !== 'float32' || stored.dtype !== 'float32' || source.shape.join() !== stored.shape.join()) return null;
   let open = NARROWER;
   let [moved, largest] = [0, 0];
@@ -39,5 +39,5 @@ export async function roundedAlone(source: Tensor, { tensor: stored, quantisatio
     if (open.length === 0) return null;
     for (let i = 0; i < wanted.length; i++) if (Math.abs(wanted[i]! - found[i]!) > slack) moved++;
   }
-  return moved >= FEWEST ? `is the source's ${open[0]![1]}, though it is stored as float32 and others are not` : null;
+  return moved >= FEWEST ? open[0]![1] : null;
 }

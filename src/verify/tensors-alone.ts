@@ -90,7 +90,7 @@ function oddOrder(tensors: readonly TensorDiff[]): (tensor: TensorDiff) => boole
     tensor.status === 'changed' &&
     tensor.a!.name === tensor.b!.name &&
     `${tensor.a!.shape}` === `${tensor.b!.shape}` &&
-    tensor.changes.some(({ kind }) => kind === 'axes-permuted' || kind === 'flatten-order') &&
+    tensor.changes.some(({ kind }) => kind === 'axes-permuted') &&
     asTheyWere.has(rank(tensor)) &&
     !turned.has(rank(tensor));
 }

@@ -9,7 +9,7 @@ import type { LayerMap, ModelFile } from '../model/layer-map.js';
 import { stateDict } from '../model/state-dict.js';
 import type { Tensor } from '../model/tensor.js';
 import type { WeightMismatch, WeightReport, WeightsReport } from './report.js';
-import { hasFullPrecision, roundedAlone } from './rounded-alone.js';
+import { hasFullPrecision, roundedTo } from './rounded-alone.js';
 import { lookedUp, rowsApart } from './rows-apart.js';
 import { compareWeight } from './weight-pair.js';
 import type { WrittenModel, WrittenWeight } from './written/written.js';
@@ -34,7 +34,7 @@ interface Pair {
  * Every weight of every layer must be in the file, with the values that rounding to the stored dtype gives, or within half a step
  * where it is quantised: in a file that was written from the layer map and has all of its layers. In others equal names are a
  * coincidence, or a normalisation was folded into the weights before it, and what differs is told and not judged, but for single rows of
- * tables (`rowsApart`) and single weights that were rounded (`roundedAlone`).
+ * tables (`rowsApart`) and single weights that were rounded (`roundedTo`).
  *
  * @returns null where none of the map's layers is found in the file, as in files of other tools, which name them otherwise
  */
@@ -141,11 +141,11 @@ async function comparePairs(all: readonly Pair[], judged: boolean, onProgress?: 
       if (problem !== null) mismatch(problem);
       const apart = problem !== null && !judged && rows !== undefined ? await rowsApart(source, written, rows) : null;
       if (apart !== null) inRows.push(told(apart));
-      const narrowed = !judged && problem !== null ? await roundedAlone(source, written) : null;
+      const narrowed = !judged && problem !== null ? await roundedTo(source, written) : null;
       // The source's in every bit, or but for what folding leaves.
       const isSame = problem === null || (narrowed === null && (facts.relativeError ?? 1) <= NEARLY);
       if (!judged && isSame) isSameElsewhere ||= facts.dtype === 'float32' && (await hasFullPrecision(written.tensor));
-      if (narrowed !== null) rounded.push(told(narrowed));
+      if (narrowed !== null) rounded.push(told(`is the source's ${narrowed}, though it is stored as float32 and others are not`));
       if (isNew(source, written, role)) tensors.push({ layer, role, ...facts });
     } else mismatch(`the file has no ${role} for it`);
     onProgress?.(i + 1, pairs.length);

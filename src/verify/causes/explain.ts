@@ -83,7 +83,7 @@ async function explainLayers(subject: Subject, toExplain: ToExplain, notes: stri
     const mismatch = weights?.judged ? weights.mismatches.find(({ layer }) => layer === first?.layer) : undefined;
     const layer = mismatch && map.layers.find(({ name }) => name === mismatch.layer);
     if (layer && written) {
-      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role) }, allowance.part(STEPS));
+      const found = await tryStored({ map, layer, types, weight: (role) => written.weight(layer, role), ...slackOf(written) }, allowance.part(STEPS));
       // A weight that is wrong is what is to be explained: what the layer makes of it tells less.
       if (found) {
         if (toExplain.onPlaced) await explainValues(subject, toExplain, { types, allowance }, []);
@@ -97,6 +97,13 @@ async function explainLayers(subject: Subject, toExplain: ToExplain, notes: stri
     return null;
   }
 }
+
+/** Weights of a file that somebody else made may be worked out otherwise: a normalisation that was folded leaves other last bits. */
+function slackOf(written: Subject['written']): { readonly slack?: number } {
+  return written?.partners ? { slack: WORKED_OUT } : {};
+}
+
+const WORKED_OUT = 2 ** -20;
 
 /** The same for a file of weights alone. */
 export async function explainStored(
@@ -222,7 +229,7 @@ async function explainLayer(place: Place, layer: Layer, feeds: readonly Feeds[],
     if (place.allowance.isSpent) break;
     const suspect = map.layers.find((each) => each.name === name)!;
     const weight = (role: string) => written?.weight(suspect, role) ?? stated?.weight(suspect, role);
-    const stored = await tryStored({ map, layer: suspect, types, weight }, place.allowance.part(STEPS));
+    const stored = await tryStored({ map, layer: suspect, types, weight, ...slackOf(written) }, place.allowance.part(STEPS));
     if (stored && stored.explained.length > 0) return reportOf(stored, name, { by: 'weights', side });
   }
   return reportOf(findings, layer.name, { by: 'values', side });

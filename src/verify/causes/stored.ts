@@ -5,6 +5,7 @@ import { operatorOf, type ValueType } from '../../model/ops/index.js';
 import { readOperand } from '../../model/ops/operands.js';
 import { elementCount, sliceAxis, type Tensor } from '../../model/tensor.js';
 import { type Allowance, stepsThrough } from '../allowance.js';
+import { roundedTo } from '../rounded-alone.js';
 import { widenWeight } from '../written/widen.js';
 import type { WrittenWeight } from '../written/written.js';
 import type { Suspect } from './cause.js';
@@ -22,6 +23,8 @@ export interface StoredLayer {
   readonly types: ReadonlyMap<string, ValueType>;
   /** A weight of the layer as the file has it. */
   readonly weight: (role: string) => WrittenWeight | undefined;
+  /** How far apart two are that are the same, of a weight's scale, where they were worked out in two ways, as by folding a normalisation. */
+  readonly slack?: number;
 }
 
 /** What rounding to a stored dtype leaves of a weight, of its scale. */
@@ -43,13 +46,13 @@ interface Role {
 }
 
 /** Null where no weight of the layer differs, or the file has none of them. */
-export async function tryStored({ map, layer, types, weight }: StoredLayer, allowance: Allowance): Promise<Findings | null> {
+export async function tryStored({ map, layer, types, weight, slack = SAME }: StoredLayer, allowance: Allowance): Promise<Findings | null> {
   const operator = operatorOf(layer.op);
   if (!operator) return null;
   const roles = new Map<string, Role>();
   for (const [role, source] of Object.entries(layer.weights)) {
     const stored = weight(role);
-    if (stored) roles.set(role, await readRole(source, stored));
+    if (stored) roles.set(role, await readRole(source, stored, slack));
   }
   const wrong = [...roles].filter(([, { before, allowed }]) => before > allowed);
   if (wrong.length === 0) return codesAlone(layer.name, roles);
@@ -75,6 +78,9 @@ export async function tryStored({ map, layer, types, weight }: StoredLayer, allo
   const [one] = wrong.length === 1 ? wrong : [];
   const codes = one && (await inCodes(layer.name, one));
   if (codes) return { error: worst, isFitted: false, explained: [codes], tried, isCut, channels: null };
+  const rounded = one ? await roundedTo(one[1].source, one[1].stored) : null;
+  const narrower: Explained[] = one && rounded !== null ? [{ kind: 'narrower', what: `${one[0]} ${rounded}`, layer: layer.name, error: 0 }] : [];
+  if (narrower.length > 0) return { error: worst, isFitted: false, explained: narrower, tried, isCut, channels: null };
   const fit = one ? await fitOf(layer.name, ...one) : null;
   return {
     error: worst,
@@ -100,7 +106,7 @@ async function inCodes(layer: string, [role, { source, stored }]: readonly [stri
   return found && { ...found, what: `${role}: ${found.what}`, layer };
 }
 
-async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
+async function readRole(source: Tensor, stored: WrittenWeight, slack: number): Promise<Role> {
   const wide = widenWeight(stored);
   const rows = rowsOf(source);
   const isSameShape = `${wide.shape}` === `${source.shape}`;
@@ -109,13 +115,13 @@ async function readRole(source: Tensor, stored: WrittenWeight): Promise<Role> {
   const before = errorOf(own, found, scale);
   // What is far larger than it should be is rounded by its own size.
   const larger = Math.max(1, finiteOr(scaleOf(found) / scale, 1));
-  return { source, stored, found, scale, before, allowed: allowedFor(stored, scale) * larger, rows: isSameShape ? rows : null };
+  return { source, stored, found, scale, before, allowed: allowedFor(stored, { scale, slack }) * larger, rows: isSameShape ? rows : null };
 }
 
 const finiteOr = (value: number, other: number) => (Number.isFinite(value) ? value : other);
 
-function allowedFor({ tensor, quantisation }: WrittenWeight, scale: number): number {
-  if (!quantisation) return ROUNDING[tensor.dtype] ?? SAME;
+function allowedFor({ tensor, quantisation }: WrittenWeight, { scale, slack }: { readonly scale: number; readonly slack: number }): number {
+  if (!quantisation) return ROUNDING[tensor.dtype] ?? slack;
   if (quantisation.kind === 'palette') return Number.POSITIVE_INFINITY;
   const step = quantisation.kind === 'affine' ? quantisation.scale : quantisation.scales.reduce((a, b) => Math.max(a, b), 0);
   return (0.51 * Math.abs(step)) / (scale || 1);

@@ -125,6 +125,14 @@ async function areNear({ weights: own }: Layer, { weights: theirs }: Layer): Pro
   return true;
 }
 
+/** What could be folded into a layer, of the operators that read what it makes. */
+function foldableIn(readers = ''): string {
+  return readers
+    .split(/[,|]/)
+    .filter((reader) => reader.endsWith(WITH_WEIGHTS))
+    .join();
+}
+
 /** Layers of two nets that are known to be one. */
 interface Known {
   readonly pairs: ReadonlyMap<Layer, Layer>;
@@ -146,7 +154,8 @@ export function pairLayers(net: Net, other: Net, known: Known = NOTHING_KNOWN): 
   const keysOf = (layers: Iterable<Layer>) => new Map([...layers].map((layer, i) => [layer, `pair ${i}`]));
   const placesOf = (each: Net, keys: Keys): Places => ({ before: before(each, keys, numberOf), ...behind(each, keys, numberOf) });
   const [own, theirs] = [placesOf(net, keysOf(known.pairs.keys())), placesOf(other, keysOf(known.pairs.values()))];
-  const makesTheSame = ([mine, yours]: readonly [Layer, Layer]) => known.same.has(mine) || own.readers.get(mine) === theirs.readers.get(yours);
+  const makesTheSame = ([mine, yours]: readonly [Layer, Layer]) =>
+    known.same.has(mine) || foldableIn(own.readers.get(mine)) === foldableIn(theirs.readers.get(yours));
   const pairs = new Map([...known.pairs].filter(makesTheSame));
   const taken = new Set(known.pairs.values());
   const pairAlike = (mine: readonly Layer[], yours: readonly Layer[]) => {
@@ -245,9 +254,16 @@ function behind({ outputs, layers }: Net, keys: Keys, numberOf: (description: st
         )
         .join(' | '),
     );
-    for (const [i, value] of layer.inputs.entries()) if (value !== '') add(value, `${layer.op} ${number} ${i}`);
+    for (const [i, value] of layer.inputs.entries()) if (value !== '') add(value, `${readerKey(layer)} ${number} ${i}`);
   }
   return { behind: found, readers: ops };
+}
+
+/** Behind an operator that has numbers for each channel. */
+const WITH_WEIGHTS = '*';
+
+function readerKey({ op, weights }: Layer): string {
+  return weights.operand || weights.scale ? `${op}${WITH_WEIGHTS}` : op;
 }
 
 function ownKey({ op, weights }: Layer): string {

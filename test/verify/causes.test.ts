@@ -177,12 +177,12 @@ describe('the cause of a mismatch', () => {
     },
   );
 
-  it('is between two layers, the first of which is what it should be', async () => {
+  it('is behind a layer that is what it should be', async () => {
     const transformer = FAMILIES.map((make) => make()).find(({ name }) => name === 'transformer')!;
     const fault = faultsFor(transformer).find(({ kind }) => kind === 'softmax doubled')!;
     const score = await scoreFault(await subjectOf(transformer), fault);
     expect(score).toMatchObject({ placed: true, named: true });
-    expect(score.found.said).toContain('(in "attention")');
+    expect(score.found.said).toMatch(/"attention": explained by: Softmax after it/);
   });
 
   it('is two, where both explain it', async () => {

@@ -28,10 +28,9 @@ export async function openPaired(format: WrittenFormat, files: FileSet, map: Lay
   if (!format.runs || map.layers.length === 0 || (named.isOurs && holding.every((layer) => isPaired(named, layer)))) return named;
   const other = wired ?? (await mapOf(files));
   if (!other) return named;
-  const partners = await pairWholly(
-    map,
-    ports ? { ...other, inputs: inOrderOf(other.inputs, ports.inputs), outputs: inOrderOf(other.outputs, ports.outputs) } : other,
-  );
+  const ordered = ports ? { ...other, inputs: inOrderOf(other.inputs, ports.inputs), outputs: inOrderOf(other.outputs, ports.outputs) } : other;
+  // Names of a file that was written from a map say more than an order.
+  const partners = named.isOurs ? pairLayers(map, ordered) : await pairWholly(map, ordered);
   // They are called as in the map, and stand where they stand there.
   if (map.layers.every((layer) => partners.get(layer)?.name === layer.name)) return named;
   const renamed = new Map(map.layers.map((layer) => [layer, { ...layer, name: partners.get(layer)?.name ?? `${layer.name} (not in the file)` }]));

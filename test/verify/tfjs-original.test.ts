@@ -1,8 +1,12 @@
 /** TensorFlow.js computes the original Keras file, whatever says how it was trained, nested or archived. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { type ByteSource, filledSource } from '../../src/bytes/byte-source.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
-import type { ModelError } from '../../src/errors.js';
+import { ModelError } from '../../src/errors.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
+import { ROOT } from '../cli/run-cli.js';
 import { functional, kerasArchive, legacyH5, sequential, type Weight, weight } from '../keras-files.js';
 import { predictFile, random } from '../keras-run.js';
 import type { Run } from '../run-onnx.js';
@@ -220,5 +224,34 @@ describe('recurrent layers', () => {
   ])('%s with %j is not asked of it', async (kind, more, says) => {
     const config = sequential([null, 5, 3], [[kind, configOf(kind as 'LSTM', more)]]);
     await expect(witness('model.h5', await legacyH5(config), [STEPS])).rejects.toMatchObject({ kind: 'engine', message: expect.stringMatching(says) });
+  });
+});
+
+describe("an archive that is read as the HDF Group's library comes to it", () => {
+  const bytes = readFileSync(join(ROOT, 'test/fixtures/keras-h5/vgg-bn/model.keras'));
+
+  async function outputOf(change: (source: ByteSource) => ByteSource): Promise<Float32Array> {
+    const set = memoryFileSet({ 'model.keras': bytes }, 'model.keras');
+    const session = await tfjsCpu.open({ files: { ...set, open: async (name) => change(await set.open(name)) } });
+    try {
+      const shape = session.inputs[0]!.shape.map((size) => size ?? 1);
+      const results = await session.run(new Map([[session.inputs[0]!.name, random(shape, 9)]]));
+      return Float32Array.from([...results.values()][0]!.data as Float32Array);
+    } finally {
+      await session.close();
+    }
+  }
+
+  test('gives what one gives that is read whole, as in a page', async () => {
+    const whole = await outputOf((source) => filledSource(source.name, source.byteLength, (start, target) => source.readInto(start, target)));
+    expect(await outputOf((source) => source)).toEqual(whole);
+  });
+
+  test('and that cannot be read is told by what kept it', async () => {
+    const refused = new ModelError('malformed', 'the file ends here', { file: 'model.keras' });
+    const readIntoNow = () => {
+      throw refused;
+    };
+    await expect(outputOf((source) => ({ ...source, readIntoNow }))).rejects.toMatchObject({ problem: 'the file ends here' });
   });
 });

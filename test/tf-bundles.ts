@@ -111,7 +111,7 @@ function varint(value: number): number[] {
 }
 
 /**
- * A sorted table of such keys and values.
+ * A sorted table of such keys, each byte a character, and values.
  *
  * @param options.shares each key leaves out what it shares with the one before; `packs`: blocks are compressed; `perBlock`: how many a block has
  */
@@ -149,7 +149,7 @@ function sharedBlock(entries: readonly (readonly [string, Uint8Array])[], shares
     let shared = 0;
     if (shares) while (shared < before.length && before[shared] === key[shared]) shared++;
     before = key;
-    const own = new TextEncoder().encode(key.slice(shared));
+    const own = Uint8Array.from(key.slice(shared), (character) => character.charCodeAt(0));
     return [Uint8Array.from([...varint(shared), ...varint(own.byteLength), ...varint(value.byteLength)]), own, value];
   });
   return Uint8Array.from(Buffer.concat([...parts, Uint8Array.of(0, 0, 0, 0, 1, 0, 0, 0)]));

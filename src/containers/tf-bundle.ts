@@ -101,7 +101,10 @@ export async function readTensorBundle(files: FileSet, prefix: string): Promise<
       for (const slice of entry.slices) {
         const part = records.get(sliceKey(key, slice));
         if (!part) throw new ModelError('malformed', `its slice at [${slice.map(({ start }) => start)}] is not in the table`, { ...place, tensor: name });
-        parts.push({ slice, tensor: await storedEntry(await readEntry(part, index.name, name), dtype, name) });
+        const stored = await readEntry(part, index.name, name);
+        if (stored.dtype !== entry.dtype)
+          throw new ModelError('malformed', `its slice at [${slice.map(({ start }) => start)}] is of another dtype`, { ...place, tensor: name });
+        parts.push({ slice, tensor: await storedEntry(stored, dtype, name) });
       }
       tensors.set(name, assembled(name, entry.shape, parts, { ...place, tensor: name }));
     }

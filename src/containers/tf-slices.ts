@@ -58,7 +58,7 @@ function signedIncreasing(value: number): string {
 /**
  * The variable that slices make together.
  *
- * @param parts each slice with what is stored of it
+ * @param parts each slice with what is stored of it, all of one dtype
  * @throws ModelError 'malformed' where they leave a gap or lie on each other
  */
 export function assembled(
@@ -77,7 +77,6 @@ export function assembled(
     return { box, tensor };
   });
   const { dtype, origin } = parts[0]!.tensor;
-  if (boxes.some(({ tensor }) => tensor.dtype !== dtype)) throw contradiction('of several dtypes');
   if (boxes.length === 1 && `${boxes[0]!.tensor.shape}` === `${shape}`) return boxes[0]!.tensor;
   const isRows = boxes.every(({ box, tensor }) => tensor.stages.length === 0 && box.every(({ length }, axis) => axis === 0 || length === shape[axis]));
   const sorted = boxes.toSorted((a, b) => a.box[0]!.start - b.box[0]!.start);

@@ -38,6 +38,8 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   },
   'the source, without verification': { command: convert('digits.h5', '-o', 'digits.h5', '--to', 'onnx', '--no-verify') },
   'the source, shrunk': { command: ['shrink', 'digits.h5', '-o', 'digits.h5', '--to', 'onnx', '--force'] },
+  'the source, by a script that records it': { command: ['golden', 'digits.h5', '-o', 'digits.h5', '--force'] },
+  'a companion, by a script that records its source': { command: ['golden', 'digits.caffemodel', '-o', 'digits.prototxt', '--force'] },
   'a companion that is found beside the source': { command: convert('digits.caffemodel', '-o', 'digits.prototxt', '--to', 'onnx') },
   'a companion that is named': { command: convert('digits.caffemodel', '--prototxt', 'digits.prototxt', '-o', 'digits.prototxt', '--to', 'onnx') },
   'a recording': { command: convert('digits.h5', '-o', 'keras.npz', '--to', 'npz', '--golden', 'keras.npz') },

@@ -700,6 +700,14 @@ describe('weights that are stored sparsely, or behind the FlatBuffer', () => {
       sparse([1, 2, 3], [3, 4], { order: [0, 1, 2], blocks: [1], levels: [3, csr.levels[1]!, 3] }),
       /blocks of 3 do not make an axis of 4/,
     ],
+    ['have an axis less than the tensor', sparse([1, 2, 3], [3, 4], { order: [0], levels: [3] }), /1 axes in order and 1 levels do not make 2 axes/],
+    ['have blocks of an axis that there is not', sparse([1], [2, 2], { order: [0, 1, 2], blocks: [2], levels: [2, 2, 1] }), /its blocks are of the axes \[2\]/],
+    ['have a block that is not stored whole', sparse([1], [2, 2], { order: [0, 1, 2], blocks: [1], levels: [2, 1, { segments: [0, 1], indices: [0] }] }), /blocks of|stored whole/], // biome-ignore format: one case, one line
+    [
+      'list more places than there are',
+      sparse([1], [1, 2], { order: [0, 1], levels: [1, { segments: [0, 1, 1, 1, 1, 1], indices: [0] }] }),
+      /a level lists 6 places/,
+    ],
     ['turn their blocks', sparse([1], [2, 2], { order: [0, 1, 3, 2], blocks: [0, 1], levels: [1, 1, 2, 2] }), /turned/],
     [
       'are far larger than their file',

@@ -1,5 +1,4 @@
 /** `weighbridge golden`: a script that records, in the source framework, what `verify --golden` compares with. */
-import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ModelError } from '../../errors.js';
 import type { ModelDocument } from '../../inspect.js';
@@ -11,6 +10,7 @@ import { goldenScripts } from '../golden/index.js';
 import { type CommonFlags, parseShape, parseWhole } from '../options.js';
 import { makeVoice } from '../print.js';
 import { shellWords } from '../shell-words.js';
+import { type Replacing, writeText } from '../text-file.js';
 
 interface GoldenFlags extends CommonFlags {
   readonly framework?: string;
@@ -43,11 +43,8 @@ export function registerGolden(program: Command): Command {
       const voice = makeVoice(flags);
       const { document, run } = writeGolden(flags, model === undefined ? null : await inspectPath(model, {}), model);
       if (flags.output !== undefined && flags.output !== '-') {
-        const sink = await fileSink(flags.output, { force: flags.force });
-        const file = await sink.create(basename(flags.output));
-        await file.write(new TextEncoder().encode(document.script));
-        await file.close();
-        await sink.commit();
+        if (!flags.force) await (await fileSink(flags.output)).abort();
+        await writeText(flags.output, document.script, { keep: model === undefined ? [] : [model], earlier: SCRIPT });
         voice.tell(`wrote    ${flags.output}   its first lines say how to run it`);
       }
       if (voice.asJson) voice.json(document);
@@ -56,6 +53,9 @@ export function registerGolden(program: Command): Command {
       voice.next(['verify', model ?? 'model', 'model.onnx', '--golden', 'recorded.npz'], 'compares with what the script recorded');
     });
 }
+
+/** Whatever begins otherwise is somebody's: the model, or what lies beside it. */
+const SCRIPT: Replacing['earlier'] = { begins: /^#!\/usr\/bin\/env python3/, what: 'script that records' };
 
 /** Of one input without its batch, where the model has one and says all of its sizes. */
 function shapeOf({ inputs: [input, ...more] }: ModelDocument): readonly number[] | null {

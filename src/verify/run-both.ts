@@ -423,9 +423,9 @@ function limited(measure: AllowedFor, isDecided: () => boolean): AllowedFor {
 
 /** @param isBounded whether the user said how much is let pass */
 function tellCodes(rtols: readonly number[], isBounded: boolean): string {
-  const most = Math.max(...rtols).toPrecision(2);
-  const passes = isBounded ? '' : ', and so much is let pass';
-  return `the recording was made by kernels in integers, which take either of two codes where a value lies near the middle between them: that moves outputs by up to ${most} of their scale${passes}`;
+  const most = Math.max(...rtols);
+  const passes = isBounded ? '' : most > MOST_OF_CODES ? `, of which ${MOST_OF_CODES} is let pass` : ', and so much is let pass';
+  return `the recording was made by kernels in integers, which take either of two codes where a value lies near the middle between them: that moves outputs by up to ${most.toPrecision(2)} of their scale${passes}`;
 }
 
 function tellBound(rtols: readonly number[]): string {

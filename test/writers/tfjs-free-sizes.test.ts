@@ -111,6 +111,16 @@ describe('an ONNX graph with free sizes', () => {
         node('Sub', ['placed', 'last'], ['y']),
       ],
     },
+    'elements of each of any number of pictures': {
+      nodes: [
+        node('ArgMax', ['x'], ['best'], { axis: intAttribute(1), keepdims: intAttribute(0) }),
+        ...batch,
+        unsqueezed('b'),
+        node('Concat', ['b_1', 'minus', 'one'], ['rows'], { axis: intAttribute(0) }),
+        node('Reshape', ['best', 'rows'], ['places']),
+        node('GatherND', ['x', 'places'], ['y'], { batch_dims: intAttribute(1) }),
+      ],
+    },
     'the largest and the mean around each place': {
       nodes: [
         node('MaxPool', ['x'], ['wide'], { kernel_shape: ints([5, 3]), pads: ints([2, 1, 2, 1]), strides: ints([2, 1]) }),

@@ -43,7 +43,11 @@ export function resized(operation: TfOperation, mode: Mode, corners: boolean, ce
     return operation.back((name) => operation.add('Resize', [turned], { ...attributes, ...how }, name), true);
   }
   const factors = from.map((size, i) => operation.factorOf(elements?.[i], size));
-  if (factors.some((factor) => factor === null)) throw operation.decline('its sizes are known only when the model runs');
+  if (factors.some((factor) => factor === null)) {
+    const wanted = operation.before('Cast', [operation.input(1)], { to: 'int64' });
+    if (mode === 'nearest') return pickedByFlow(operation, turned, wanted, corners, centers);
+    return operation.back((name) => operation.add('Resize', [turned, null, null, wanted], { ...attributes, axes: [2, 3] }, name), true);
+  }
   return operation.back((name) => operation.add('Resize', [turned], { ...attributes, scales: [1, 1, ...(factors as number[])] }, name), true);
 }
 
@@ -61,6 +65,26 @@ function picked(operation: TfOperation, x: Value, from: readonly number[], to: r
     return name === undefined
       ? operation.before('Gather', [value, indices], { axis: axis + 2 })
       : operation.add('Gather', [value, indices], { axis: axis + 2 }, name);
+  };
+  return operation.back((name) => gathered(gathered(x, 0), 1, name), true);
+}
+
+/** The same of sizes that flow in, in float32 too. */
+function pickedByFlow(operation: TfOperation, x: Value, wanted: Value, corners: boolean, centers: boolean): Value {
+  const number = (value: number) => operation.build.numbers('float32', [value], []);
+  const one = (op: string, ...inputs: Value[]) => operation.before(op, inputs);
+  const element = (values: Value, at: number) =>
+    operation.before('Cast', [operation.before('Gather', [values, operation.build.numbers('int64', [at], [])])], { to: 'float32' });
+  const sizes = operation.before('Shape', [x]);
+  const gathered = (value: Value, axis: 0 | 1, name?: string) => {
+    const [old, made] = [element(sizes, axis + 2), element(wanted, axis)];
+    const last = one('Sub', old, number(1));
+    const step = corners ? one('Div', last, one('Max', one('Sub', made, number(1)), number(1))) : one('Div', old, made);
+    const rows = one('Range', number(0), made, number(1));
+    const at = one('Mul', centers ? one('Add', rows, number(0.5)) : rows, step);
+    const nearest = one('Min', one('Floor', corners ? one('Add', at, number(0.5)) : at), last);
+    const inputs = [value, operation.before('Cast', [nearest], { to: 'int64' })];
+    return name === undefined ? operation.before('Gather', inputs, { axis: axis + 2 }) : operation.add('Gather', inputs, { axis: axis + 2 }, name);
   };
   return operation.back((name) => gathered(gathered(x, 0), 1, name), true);
 }

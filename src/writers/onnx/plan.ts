@@ -127,6 +127,8 @@ class GraphBuilder {
   /** Values, ports and initializers share one space of names. */
   readonly #names = new Names();
   readonly #nodeNames = new Names();
+  /** Names that layers have before anything that stands beside them is given one: by those they are found again. */
+  readonly #ownNames = new Map<Layer, string>();
   /** Names in the file of the map's values. */
   readonly #values = new Map<string, string>();
   readonly #portNames = new Map<Port, string>();
@@ -157,6 +159,7 @@ class GraphBuilder {
    * Ports keep their names, so they choose first. Where nothing stands between a port and its value, the value has the port's name.
    */
   namePorts({ inputs, outputs, layers }: LayerMap): void {
+    for (const layer of layers) this.#ownNames.set(layer, this.#nodeNames.take(layer.name));
     // Graphs inside of nodes that are kept as they came read these by their names. A port that is one of them has that name anyway.
     const direct = new Set([...inputs, ...outputs].filter((port) => port.name === port.value && this.#isDirect(port)).map(({ value }) => value));
     const captured = new Set(layers.flatMap(({ foreign }) => foreign?.captures ?? []));
@@ -214,7 +217,7 @@ class GraphBuilder {
     const outputs = layer.outputs.map((value) => (value === '' ? '' : this.#value(value)));
     const least = operatorOf(layer.op)!.onnx?.outputs ?? 1;
     for (let i = 0; i < least; i++) outputs[i] ||= this.#names.take(`${layer.name}/output ${i}`);
-    const node = { name: this.#nodeNames.take(layer.name), op: layer.op, attributes: form.attributes };
+    const node = { name: this.#nodeName(layer), op: layer.op, attributes: form.attributes };
     if (this.opset >= (FLOAT16_SINCE[layer.op] ?? 0) || this.#dtypeOf(layer.inputs[0]!) !== 'float16') {
       this.#nodes.push({ ...node, inputs, outputs });
       return;
@@ -230,7 +233,7 @@ class GraphBuilder {
 
   #addForeign(layer: Layer, { domain, op, attributes }: Foreign): void {
     this.#nodes.push({
-      name: this.#nodeNames.take(layer.name),
+      name: this.#nodeName(layer),
       op,
       ...(domain === 'ai.onnx' ? {} : { domain }),
       inputs: layer.inputs.map((value) => (value === '' ? '' : this.#value(value))),
@@ -247,7 +250,7 @@ class GraphBuilder {
     const name = this.#value(output);
     if (coded) {
       const made = this.#addCodes(`${layer.name}/codes`, coded);
-      this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [made], outputs: [name], attributes: {} });
+      this.#nodes.push({ name: this.#nodeName(layer), op: 'Identity', inputs: [made], outputs: [name], attributes: {} });
       return;
     }
     const tensor = this.#narrow(layer, value, this.#computed(value.dtype), 'value');
@@ -256,7 +259,7 @@ class GraphBuilder {
       this.#initializers.push({ name, tensor, ...(elementBits(tensor) === 4 && this.#readForeign.has(output) ? { isPacked: true } : {}) });
     else {
       const stored = this.#addInitializer(`${layer.name}/value`, tensor);
-      this.#nodes.push({ name: this.#nodeNames.take(layer.name), op: 'Identity', inputs: [stored], outputs: [name], attributes: {} });
+      this.#nodes.push({ name: this.#nodeName(layer), op: 'Identity', inputs: [stored], outputs: [name], attributes: {} });
     }
   }
 
@@ -309,6 +312,13 @@ class GraphBuilder {
     const domains = new Map([...used].map((domain) => [domain, versions.get(domain) ?? 1]));
     const graph = { name, opset: this.opset, domains, nodes: this.#nodes, initializers: this.#initializers, inputs: this.#inputs, outputs: this.#outputs };
     return { graph, narrowed: this.#narrowed, warnings: [...this.#renamed, ...keptCodesNotice(this.#kept)] };
+  }
+
+  /** The layer's own name for the first node that is made of it. */
+  #nodeName(layer: Layer): string {
+    const own = this.#ownNames.get(layer) ?? this.#nodeNames.take(layer.name);
+    this.#ownNames.delete(layer);
+    return own;
   }
 
   /** A chain of one-input nodes from a value to another. */

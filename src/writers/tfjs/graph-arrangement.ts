@@ -283,7 +283,7 @@ const gatherND: GraphRule = (layer, lowering, graph) => {
   const x = lowering.plain(layer.inputs[0]!);
   const batch = layer.attributes.batch_dims as number;
   const own = elementPlaces(layer, x, batch, lowering, graph);
-  const indices = batch === 0 ? own : withBatchPlaces(own, batch, lowering, graph);
+  const indices = batch === 0 ? own : withBatchPlaces(own, batch, graph);
   return axesPlace(graph.node('GatherNd', [x, indices], { Tparams: FLOAT, Tindices: INT }, lowering.shape(layer.outputs[0]!)));
 };
 

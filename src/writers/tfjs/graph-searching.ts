@@ -48,10 +48,9 @@ const compress: GraphRule = (layer, lowering, graph) => {
 };
 
 /** Indices with the places in the leading axes, which both have, before them. */
-export function withBatchPlaces(indices: FileValue, count: number, lowering: Lowering, graph: GraphTarget): FileValue {
+export function withBatchPlaces(indices: FileValue, count: number, graph: GraphTarget): FileValue {
   const outer = indices.shape.slice(0, -1).map(knownSize);
-  if (outer.includes(null) || elementCount(outer as number[]) * count > MOST_PLACES)
-    return lowering.decline(`a GatherND with batch_dims ${count} of free or many sizes`);
+  if (outer.includes(null) || elementCount(outer as number[]) * count > MOST_PLACES) return withCountedPlaces(indices, count, graph);
   const sizes = outer as number[];
   const strides = sizes.map((_, axis) => elementCount(sizes.slice(axis + 1)));
   const values = Float32Array.from(
@@ -60,6 +59,17 @@ export function withBatchPlaces(indices: FileValue, count: number, lowering: Low
   );
   const places = graph.tensor('batch', float32Tensor('batch', [...sizes, count], values, ORIGIN));
   return graph.concat([graph.cast(places, 'DT_FLOAT', 'DT_INT32'), indices], sizes.length);
+}
+
+/** The same of sizes that are free: as many ones as there are, added up along each of those axes. */
+function withCountedPlaces(indices: FileValue, count: number, graph: GraphTarget): FileValue {
+  const f = new Formula(graph);
+  const last = indices.shape.length - 1;
+  const one = graph.cast(graph.slice(indices, last, 0, 1), 'DT_INT32', 'DT_FLOAT');
+  const ones = f.add(1, graph.node('ZerosLike', [one], { T: FLOAT }, one.shape));
+  const counting = { T: FLOAT, Tidx: INT, exclusive: { b: true }, reverse: { b: false } };
+  const places = identity(count).map((axis) => graph.cast(graph.node('Cumsum', [ones, graph.int('axis', axis)], counting, one.shape), 'DT_FLOAT', 'DT_INT32'));
+  return graph.concat([...places, indices], last);
 }
 
 const eyeLike: GraphRule = (layer, lowering, graph) => {

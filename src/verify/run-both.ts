@@ -258,6 +258,8 @@ async function runOnce(asOpened: Subject, options: VerifyOptions, notes: string[
         const found = await blame(target, map, layoutOf, differing, comparison, options);
         // Narrower weights differ anyway.
         if (found && (found.isRuntimes || !narrowing)) notes.push(found.sentence);
+        const recorded = recording && !narrowing && !found?.isRuntimes && effort.few > 1 ? await subject.blameRecording?.(differing) : null;
+        if (recorded) notes.push(recorded);
       }
       const told = compared.length > 0 ? compared : differing ? [differing] : [];
       const ofRecording = recording && differing && !whole ? await explainRecording({ map, isRead, actual, samples: told, rtol: allowed.outputs.rtol }) : null;

@@ -6,6 +6,7 @@ import type { HeldLayers } from './held-layers.js';
 import type { LayerSides } from './layer-witness.js';
 import type { ComparedLayers } from './layers.js';
 import type { WrittenTarget } from './options.js';
+import type { RunSample } from './samples.js';
 import type { Actual, Feeds, LayoutOf, PortNames } from './side.js';
 import type { Tolerances } from './tolerance.js';
 import type { Expected } from './witness.js';
@@ -35,6 +36,8 @@ export interface Subject {
   checkInputs?(actual: Actual): void;
   /** @param first the first input; its answer is kept where it is needed anyway */
   openExpected(first: Feeds, notes: string[]): Promise<Expected>;
+  /** Says whether what a sample differs by is what the source's own runtime does with its optimisations; left out where it has none. */
+  blameRecording?(sample: RunSample): Promise<string | null>;
   /** Null, and a note, where the layers of the two cannot be lined up. */
   compareLayers(run: LayersRun, notes: string[]): Promise<ComparedLayers | null>;
   /** Shows both sides' layers to whoever looks at some of them; left out where the layers of the expected side are not read. */

@@ -1,5 +1,7 @@
 /** Verification of a conversion: the written file, read back by its consumer's own runtime, against the best witness there is. */
+
 import { ModelError } from '../errors.js';
+import { blameRecording } from './as-written.js';
 import { checkRanges, checkSizes, checkSteps, effortFor, isHuge, isLarge } from './effort.js';
 import { verifyLayers, withLayers } from './layer-witness.js';
 import type { ConversionToVerify, VerifyOptions } from './options.js';
@@ -55,6 +57,7 @@ export async function verifyConversion(conversion: ConversionToVerify, options: 
     ...facts,
     openExpected: (first, notes) =>
       chooseWitness({ source, model, map, edited }, { first, host: options.host, layers: options.layers, onProgress: options.onProgress }, notes),
+    ...(model.format === 'onnx' && !edited ? { blameRecording: (sample) => blameRecording(source, map, sample, options.host) } : {}),
     compareLayers: (run) => verifyLayers({ source, model, map, edited, target, written, ...run }, options),
     withLayers: (run, notes, work) => withLayers({ source, model, map, edited, target, written, ...run }, options, notes, work),
     ...(written.partners ? { withPorts: async (ports) => subjectOf(await openPaired(format, target.files, map, target.wired, ports)) } : {}),

@@ -179,7 +179,7 @@ const CHANNELS_FIRST = 'nchw';
 const inMap = (array: NdArray, { layout }: Port): Value => toValue(toLayout(array, layout, CHANNELS_FIRST));
 
 /** The largest of all outputs, each of its own scale; beyond number where one lacks or is of another shape. */
-function distance(found: Arrays, wanted: Arrays): number {
+export function distance(found: Arrays, wanted: Arrays): number {
   let most = 0;
   for (const [i, array] of wanted.entries()) {
     const other = found[i];

@@ -17,6 +17,7 @@ import { ortCpu } from '../../src/verify/engines/ort-cpu.js';
 import { ortWasm } from '../../src/verify/engines/ort-wasm.js';
 import { referenceSession } from '../../src/verify/reference/session.js';
 import { verifyRuns } from '../../src/verify/runs.js';
+import { verifyConversion } from '../../src/verify/verify.js';
 import { encodeModel } from '../../src/writers/onnx/encode.js';
 import { intAttribute, intsAttribute, type OnnxGraph, type OnnxNode } from '../../src/writers/onnx/graph.js';
 import { onnx } from '../../src/writers/onnx/index.js';
@@ -196,6 +197,26 @@ describe('a difference', () => {
     const report = await verifyRuns({ expected: await target(apartGraph()), target: await target(padded(node, [1, 1, 1, 1])) }, { engine: 'ort-cpu' });
     expect([report.verdict, report.notes]).toEqual(['mismatch', expect.arrayContaining([expect.stringMatching(/fault is the runtime's, not the file's/)])]);
     expect(report.cause).toBeNull();
+  });
+
+  it("that they make of a recording's source is said to be theirs, and of another recording it is not", async () => {
+    const files = await fileOf(padded(node, [1, 1, 1, 1]));
+    const sink = memorySink();
+    const { model, map, files: written } = await convert(files, sink, 'model.json', { to: 'tfjs-graph' });
+    const target = { files: memoryFileSet(Object.fromEntries(sink.files), written[0]!.name), format: 'tfjs-graph' };
+    const recorded = (values: readonly number[]) =>
+      new Map([
+        ['input', numbersTensor('x', 'float32', PICTURE.shape, Array.from(PICTURE.data, Number), { file: 'recorded' })],
+        ['output', numbersTensor('y', 'float32', [2, 4, 3, 4], values, { file: 'recorded' })],
+      ]);
+    const optimised = (await run(ortCpu, { files })) as number[];
+    const notes = async (values: readonly number[]) => {
+      const report = await verifyConversion({ source: { files }, model, map, target }, { golden: recorded(values) });
+      expect(report.verdict).toBe('mismatch');
+      return report.notes.join();
+    };
+    expect(await notes(optimised)).toMatch(/what ort-cpu makes of the source with its optimisations.*the file is not at fault/);
+    expect(await notes(optimised.map((value) => value + 1))).not.toMatch(/is not at fault/);
   });
 
   it('that is there without them is not', async () => {

@@ -133,6 +133,13 @@ describe('an ONNX graph with free sizes', () => {
         node('AveragePool', ['mean'], ['y'], { kernel_shape: ints([3, 3]), pads: ints([1, 1, 1, 1]), strides: ints([1, 1]) }),
       ],
     },
+    'the largest around each place, windows rounded up': {
+      nodes: [
+        node('MaxPool', ['x'], ['a'], { kernel_shape: ints([2, 3]), pads: ints([0, 1, 0, 1]), strides: ints([2, 2]), ceil_mode: intAttribute(1) }),
+        node('Neg', ['a'], ['b']),
+        node('MaxPool', ['b'], ['y'], { kernel_shape: ints([3, 3]), strides: ints([2, 2]), ceil_mode: intAttribute(1) }),
+      ],
+    },
     'as many ones as all scales have places': {
       nodes: [
         ...['a', 'b', 'c'].flatMap((scale, i, all) => [

@@ -286,9 +286,13 @@ function poolMargins(layer: Layer, axes: readonly WindowAxis[]): { margins: Marg
   if (mode === 'VALID' && !layer.attributes.ceil_mode) return { margins: 'valid', asked: none };
   if (isFree) {
     if (mode === 'SAME_UPPER' && !layer.attributes.count_include_pad && !isShifted(axes)) return { margins: 'same', asked: none };
-    if (mode !== 'NOTSET' || layer.attributes.ceil_mode) throw inexpressible(FREE_PADDING);
-    if (pads.every((pad) => pad === 0)) return { margins: 'valid', asked: none };
-    const given: Margins = axes.map((_, i) => [pads[i]!, pads[i + axes.length]!]);
+    const ends = axes.map((_, i) => pads[i + axes.length]!);
+    // One window more is there wherever so much is added behind, and none of them lies behind the picture.
+    const isRounded = layer.attributes.ceil_mode === 1;
+    const mayRound = layer.op === 'MaxPool' && axes.every(({ kernel, stride }, i) => ends[i]! + stride <= kernel);
+    if (mode !== 'NOTSET' || (isRounded && !mayRound)) throw inexpressible(FREE_PADDING);
+    const given: Margins = axes.map(({ stride }, i) => [pads[i]!, ends[i]! + (isRounded ? stride - 1 : 0)]);
+    if (given.flat().every((pad) => pad === 0)) return { margins: 'valid', asked: none };
     return { margins: given, asked: given };
   }
   const asked: Margins = axes.map((axis, i) => {

@@ -82,8 +82,8 @@ export async function convert(files: FileSet, sink: ByteSink, name: string, opti
   const changed = own ? await editedFor(own, chosen, options) : undefined;
   const before = changed ?? (own && asItIs(own));
   const made = before && options.rewrite ? await options.rewrite(before.map, before) : null;
-  const altered = before && made ? rewritten(before, made) : changed;
-  const classNames = own && chosen.name === 'pytorch' && isNamedOtherwise(model) ? await classNamed(altered ?? asItIs(own)) : null;
+  const altered = withoutBeside(before && made ? rewritten(before, made) : changed);
+  const classNames = own && chosen.name === 'pytorch' ? await classNamed(altered ?? asItIs(own), model) : null;
   const edited = classNames?.edited ?? altered;
   const map = edited?.map ?? own;
   const writer = chosen.carries === 'model' && chosen.weightsOnly && map === null ? chosen.weightsOnly : chosen;
@@ -169,6 +169,15 @@ async function editedFor(map: LayerMap, writer: AnyWriter, options: ConvertOptio
   return edited.changes.length > 0 || edited.prelude ? edited : undefined;
 }
 
+/** Changes behind which a net is not that of its class any more. */
+const OF_ANOTHER_NET: ReadonlySet<string> = new Set(['cut', 'fold-batchnorm', 'low-rank', 'shrink']);
+
+function withoutBeside(edited: EditedMap | undefined): EditedMap | undefined {
+  if (!edited?.map.beside || !edited.changes.some(({ transform }) => OF_ANOTHER_NET.has(transform))) return edited;
+  const { beside: _, ...map } = edited.map;
+  return { ...edited, map };
+}
+
 function asItIs(map: LayerMap): EditedMap {
   return { map, original: map, comparable: map, shown: new Map(), changes: [], prelude: null };
 }
@@ -179,9 +188,10 @@ function isNamedOtherwise({ format }: ModelFile): boolean {
 }
 
 /** The net under the names of PyTorch's own class; null where there is nothing to say. */
-async function classNamed(edited: EditedMap): Promise<{ readonly edited?: EditedMap; readonly notices: readonly Notice[] } | null> {
-  const { withTorchNames } = await import('./architectures/torch-names.js');
-  const found = withTorchNames(edited.map);
+async function classNamed(edited: EditedMap, model: ModelFile): Promise<{ readonly edited?: EditedMap; readonly notices: readonly Notice[] } | null> {
+  if (!isNamedOtherwise(model) && edited.map.wrapper === undefined) return null;
+  const { withTorchNames, withoutWrapper } = await import('./architectures/torch-names.js');
+  const found = isNamedOtherwise(model) ? withTorchNames(edited.map) : withoutWrapper(edited.map);
   return found && { ...(found.map === edited.map ? {} : { edited: { ...edited, map: found.map } }), notices: found.notices };
 }
 

@@ -8,6 +8,7 @@ import { packedByteLength, storedDType } from './model/packing.js';
 import { portValueShape } from './model/ports.js';
 import { floatStatistics, type Hasher, type TensorStatistics } from './model/statistics.js';
 import { elementCount, type Tensor, tensorByteLength } from './model/tensor.js';
+import { describeWeight, type WeightDocument } from './model/weight-document.js';
 import { type OpenOptions, openModel } from './readers/open.js';
 
 export interface TensorDocument extends Partial<TensorStatistics> {
@@ -27,7 +28,7 @@ export interface LayerDocument extends Omit<Layer, 'weights' | 'foreign'> {
   readonly outputShapes?: readonly (readonly Dim[] | null)[];
   /** Where the operator is outside of the vocabulary. */
   readonly foreign?: Pick<Foreign, 'format' | 'domain' | 'op' | 'reason'>;
-  readonly weights: Readonly<Record<string, { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }>>;
+  readonly weights: Readonly<Record<string, WeightDocument & { readonly dtype: string }>>;
   readonly parameterCount: number;
   readonly byteLength: number;
 }
@@ -44,6 +45,8 @@ export interface ModelDocument {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly layers: readonly LayerDocument[];
+  /** Names of tensors that the net does not use and its own class has. */
+  readonly beside?: readonly string[];
   readonly tensors: readonly TensorDocument[];
   readonly parameterCount: number;
   readonly byteLength: number;
@@ -119,6 +122,7 @@ export async function describeModel(model: ModelFile, options: InspectOptions = 
     inputs: map?.inputs ?? [],
     outputs: map?.outputs ?? [],
     layers: map ? await describeLayers(map) : [],
+    ...(map?.beside ? { beside: map.beside.map(({ name }) => name) } : {}),
     tensors,
     parameterCount: own.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0),
     byteLength,
@@ -150,10 +154,16 @@ async function describeLayers(map: LayerMap): Promise<LayerDocument[]> {
     ...layer,
     outputShapes: layer.outputs.map((value) => (value === '' ? null : shapes.get(value)!)),
     ...(foreign ? { foreign: describeForeign(foreign) } : {}),
-    weights: Object.fromEntries(Object.entries(weights).map(([role, { name, dtype, shape }]) => [role, { name, dtype, shape }])),
+    weights: Object.fromEntries(Object.entries(weights).map(([role, tensor]) => [role, documentOf(tensor)])),
     parameterCount: sumWeights(weights, (tensor) => elementCount(tensor.shape)),
     byteLength: sumWeights(weights, tensorByteLength),
   }));
+}
+
+/** Numbers that stand in a file have their name there. */
+function documentOf(tensor: Tensor): LayerDocument['weights'][string] {
+  const { values, ...described } = describeWeight(tensor);
+  return { ...described, ...(values && tensor.origin.name === undefined ? { values } : {}), dtype: tensor.dtype };
 }
 
 function sumWeights(weights: Layer['weights'], measure: (tensor: Tensor) => number): number {

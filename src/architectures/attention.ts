@@ -21,7 +21,8 @@ export function layerNorm(net: Net, x: Value, path: string, epsilon: number, axi
   const variance = net.op('ReduceMean', [squares], { axes: [axis], keepdims: 1 }, { name: `${name}.variance` });
   const deviation = net.op('Sqrt', [net.constantOp('Add', variance, taken, `${name}.epsilon`)], {}, { name: `${name}.deviation` });
   const normal = net.op('Div', [centred, deviation], {}, { name: `${name}.normal` });
-  return net.constantOp('Add', net.constantOp('Mul', normal, along(scale!), name), along(bias!), `${name}.bias`);
+  const scaled = net.constantOp('Mul', normal, along(scale!), name);
+  return bias ? net.constantOp('Add', scaled, along(bias), `${name}.bias`) : scaled;
 }
 
 /** Two dense layers with an activation between them. */

@@ -1,5 +1,6 @@
 /** BEiT: Bao et al., "BERT Pre-Training of Image Transformers", 2021; a ViT whose attention knows of distances. Names are timm's and the authors'. */
-import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import type { Tensor } from '../model/tensor.js';
 import { blockNames, encoderBlock, layerNorm } from './attention.js';
 import { family, SYMMETRIC } from './family.js';
 import { head } from './head.js';
@@ -7,7 +8,7 @@ import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { spelling } from './spelling.js';
 import { queries } from './swin.js';
 import { classToken } from './vit.js';
-import { biasName, relativeIndex } from './windows.js';
+import { biasName } from './windows.js';
 
 interface Size {
   readonly patch: number;
@@ -101,22 +102,5 @@ function distanceBias(net: Net, path: string, side: number, heads: number): Tens
   const rows = (2 * side - 1) ** 2 + OF_CLASS;
   const table = net.store.takeParameter(name, [rows, heads]);
   if (table?.shape.join() !== `${rows},${heads}`) throw new Departure(net.store.sourceName(name), `is no table of ${rows} rows for ${heads} heads`);
-  const tokens = side * side + 1;
-  return computedTensor(biasName(table), table.dtype, [heads, tokens, tokens], table.origin, async () => {
-    const index = relativeIndex(side);
-    const rowOf = (from: number, to: number) =>
-      from === 0 ? (to === 0 ? rows - 1 : rows - 3) : to === 0 ? rows - 2 : index[(from - 1) * (tokens - 1) + to - 1]!;
-    const bytes = await tensorBytes(table);
-    const width = bytes.byteLength / (rows * heads);
-    const out = new Uint8Array(heads * tokens * tokens * width);
-    for (let h = 0, at = 0; h < heads; h++) {
-      for (let from = 0; from < tokens; from++) {
-        for (let to = 0; to < tokens; to++, at += width) {
-          const start = (rowOf(from, to) * heads + h) * width;
-          out.set(bytes.subarray(start, start + width), at);
-        }
-      }
-    }
-    return out;
-  });
+  return derive(biasName(table), 'class-pair-bias', [table], { side });
 }

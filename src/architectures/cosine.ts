@@ -1,6 +1,6 @@
 /** Heads that compare directions: ArcFace, CosFace and their like. */
-import { toFloat64Array } from '../model/cast.js';
-import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import type { Tensor } from '../model/tensor.js';
 import type { Leaf } from './leaves.js';
 import type { Net, Value } from './net.js';
 
@@ -21,16 +21,4 @@ export function unit(net: Net, x: Value, axis: number): Value {
   return net.op('Div', [x, net.op('Clip', [length], { min: SHORTEST })]);
 }
 
-/** A matrix whose rows are of length 1. */
-function unitRows(matrix: Tensor): Tensor {
-  const [rows, columns] = matrix.shape as readonly [number, number];
-  return computedTensor(`${matrix.name}.unit`, 'float32', matrix.shape, matrix.origin, async () => {
-    const values = toFloat64Array(await tensorBytes(matrix), matrix.dtype);
-    for (let row = 0; row < rows; row++) {
-      const part = values.subarray(row * columns, (row + 1) * columns);
-      const length = Math.max(Math.sqrt(part.reduce((sum, value) => sum + value * value, 0)), SHORTEST);
-      for (let i = 0; i < columns; i++) part[i]! /= length;
-    }
-    return new Uint8Array(Float32Array.from(values).buffer);
-  });
-}
+const unitRows = (matrix: Tensor) => derive(`${matrix.name}.unit`, 'unit-rows', [matrix]);

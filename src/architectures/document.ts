@@ -1,23 +1,18 @@
 /** Architectures as documents: a layer map without its weights, written and read. `schemas/architecture.schema.json` describes them. */
 import { ModelError } from '../errors.js';
+import { derivationNames, derive, isDerivation } from '../model/derivations.js';
 import type { AttributeValue, Layer, LayerMap, Port } from '../model/layer-map.js';
 import { numbersTensor } from '../model/numbers.js';
 import { type LayerDraft, operatorOf } from '../model/ops/index.js';
 import { permute, reshape, type Tensor } from '../model/tensor.js';
+import { describeWeight, type WeightDocument } from '../model/weight-document.js';
 import { type Family, family, type Preprocessing, TORCHVISION } from './family.js';
 import { Departure, type Net, type Value } from './net.js';
 import type { ModuleKind } from './store.js';
 
-/** The name in the file, and the shape in the layer map; a constant has its values instead of a place in the file. */
-export interface ArchitectureWeight {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly values?: readonly number[];
-}
-
 /** A layer of the map; attributes that have their usual value are left out, and weights are not there yet. */
 export interface ArchitectureLayer extends Omit<LayerDraft, 'weights' | 'foreign'> {
-  readonly weights?: Readonly<Record<string, ArchitectureWeight>>;
+  readonly weights?: Readonly<Record<string, WeightDocument>>;
 }
 
 export interface ArchitectureDocument {
@@ -33,10 +28,12 @@ export interface ArchitectureDocument {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly layers: readonly ArchitectureLayer[];
+  /** Names of tensors that a file may hold and the net does not use: auxiliary heads. */
+  readonly beside?: readonly string[];
 }
 
 /** What a document that can be read has at least; `inspect --json` has it too. */
-type Readable = Pick<ArchitectureDocument, 'inputs' | 'outputs' | 'layers'> & { readonly name?: string };
+type Readable = Pick<ArchitectureDocument, 'inputs' | 'outputs' | 'layers' | 'beside'> & { readonly name?: string };
 
 export function architectureLayers(map: LayerMap): ArchitectureLayer[] {
   return map.layers.map(({ name, canonicalName, op, inputs, outputs, attributes, weights }) => {
@@ -55,10 +52,6 @@ export function architectureLayers(map: LayerMap): ArchitectureLayer[] {
   });
 }
 
-export function describeWeight({ name, shape, known }: Tensor): ArchitectureWeight {
-  return { name, shape, ...(known ? { values: known.map(Number) } : {}) };
-}
-
 /** JSON has no infinities; the only attributes that are infinite are so by default. */
 function isSayable(value: AttributeValue): boolean {
   return typeof value !== 'number' || Number.isFinite(value);
@@ -71,7 +64,8 @@ function isSayable(value: AttributeValue): boolean {
  * @throws ModelError 'malformed' for a document that is none
  */
 export function documentArchitecture(document: unknown, file: string, under = ''): Family {
-  const { inputs, outputs, layers, name } = checked(document);
+  const { inputs, outputs, layers, name, beside = [] } = checked(document);
+  const unused = new Set(beside);
   const [input] = inputs;
   const order = input!.layout === 'nhwc' ? [3, 1, 2] : [1, 2, 3];
   return family<object>({
@@ -88,6 +82,7 @@ export function documentArchitecture(document: unknown, file: string, under = ''
       spell: (path) => (path.startsWith(under) ? path.slice(under.length) : path),
     })),
     measure: () => ({}),
+    training: { test: (tensor) => unused.has(tensor) || unused.has(under + tensor) },
     build(net, x) {
       const values = new Map([[input!.value, x]]);
       for (const layer of layers) values.set(layer.outputs[0]!, addLayer(net, layer, values));
@@ -124,15 +119,33 @@ function bindWeights(net: Net, { name, op, attributes, weights = {} }: Architect
   // Names of tensors are those of the file, unless it has its weights by layer.
   const byLayer = net.ecosystem === 'keras' && kind ? (separableWeights(net, name) ?? net.weights(name, kind, expected)) : null;
   return Object.fromEntries(
-    roles.map(([role, { name: tensorName, shape, values }]) => {
+    roles.map(([role, weight]) => {
+      const { name: tensorName, shape, values, derived } = weight;
       if (values) return [role, numbersTensor(tensorName, 'float32', shape, values, { file: '' })];
+      // Worked out as the file has it: a matrix that a product takes changed its axes' places behind that.
+      if (derived) return [role, inShape(asProduct(op, derivedWeight(net, weight), shape), shape, tensorName)];
       const found = byLayer?.[role] ?? net.store.takeParameter(tensorName, shape);
       if (!found) throw new Departure(tensorName, 'is missing');
       // A dense layer's matrix is stored [out, in], also as a convolution of one pixel, and a product takes [in, out]; a square one does not tell by its shape.
-      const matrix = op === 'MatMul' && !byLayer && shape.length === 2 ? asMatrix(found) : null;
-      return [role, inShape(matrix && matrix.shape[0] === matrix.shape[1] ? permute(matrix, [1, 0]) : (matrix ?? found), shape, tensorName)];
+      return [role, inShape(byLayer ? found : asProduct(op, found, shape), shape, tensorName)];
     }),
   );
+}
+
+function asProduct(op: string, tensor: Tensor, shape: readonly number[]): Tensor {
+  const matrix = op === 'MatMul' && shape.length === 2 ? asMatrix(tensor) : null;
+  return matrix && matrix.shape[0] === matrix.shape[1] ? permute(matrix, [1, 0]) : (matrix ?? tensor);
+}
+
+function derivedWeight(net: Net, { name, derived }: WeightDocument): Tensor {
+  const { by, from, settings } = derived!;
+  const parts = from.map((part) => {
+    if (part.derived) return derivedWeight(net, part);
+    const found = net.store.takeParameter(part.name, part.shape);
+    if (!found) throw new Departure(part.name, 'is missing');
+    return inShape(found, part.shape, part.name);
+  });
+  return derive(name, by as Parameters<typeof derive>[1], parts, settings);
 }
 
 /** Keras has the two convolutions of a separable one in one layer. */
@@ -160,7 +173,7 @@ function inShape(tensor: Tensor, shape: readonly number[], name: string): Tensor
 
 /** @throws ModelError 'malformed' naming the first thing that is no part of a document */
 function checked(document: unknown): Readable {
-  const { inputs, outputs, layers } = (typeof document === 'object' && document !== null ? document : {}) as Partial<Readable>;
+  const { inputs, outputs, layers, beside } = (typeof document === 'object' && document !== null ? document : {}) as Partial<Readable>;
   const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
   const areNames = (value: unknown) => isList(value) && value.every((name) => typeof name === 'string');
   if (!isList(inputs) || !isList(outputs) || !isList(layers)) {
@@ -177,6 +190,7 @@ function checked(document: unknown): Readable {
   if (inputs[0]!.shape.length !== 4 || inputs[0]!.shape.slice(1).some((size) => !Number.isInteger(size))) {
     throw malformed(`the input [${inputs[0]!.shape}] is no picture of a known size`);
   }
+  if (beside !== undefined && !areNames(beside)) throw malformed('"beside" names tensors');
   for (const layer of layers as readonly Partial<ArchitectureLayer>[]) {
     if (typeof layer?.name !== 'string' || typeof layer.op !== 'string' || !areNames(layer.inputs) || !areNames(layer.outputs)) {
       throw malformed('a layer has a "name", an "op", "inputs" and "outputs"');
@@ -186,15 +200,28 @@ function checked(document: unknown): Readable {
     if (layer.outputs!.length !== 1) throw malformed('makes several values, which architectures do not', layer.name);
     const unknown = Object.keys(layer.attributes ?? {}).find((key) => !Object.hasOwn(operator.attributes, key));
     if (unknown !== undefined) throw malformed(`${layer.op} has no attribute "${unknown}"`, layer.name);
-    for (const weight of Object.values(layer.weights ?? {})) {
-      const isShape = isList(weight?.shape) && weight.shape.every((size) => Number.isInteger(size) && size >= 0);
-      if (typeof weight?.name !== 'string' || !isShape) throw malformed('a weight has a "name" and a "shape"', layer.name);
-      const count = weight.shape.reduce((product, size) => product * size, 1);
-      const areValues = weight.values === undefined || (isList(weight.values) && weight.values.every((value) => typeof value === 'number'));
-      if (!areValues || (weight.values && weight.values.length !== count)) throw malformed(`"${weight.name}" has not ${count} numbers`, layer.name);
-    }
+    for (const weight of Object.values(layer.weights ?? {})) checkWeight(weight, layer.name);
   }
   return document as Readable;
+}
+
+/** How often what a weight is worked out from may be worked out itself. */
+const MAX_DERIVED = 4;
+
+function checkWeight(weight: Partial<WeightDocument> | undefined, layer: string, depth = 0): void {
+  const { name, shape, values, derived } = weight ?? {};
+  const isShape = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size >= 0);
+  if (typeof name !== 'string' || !isShape) throw malformed('a weight has a "name" and a "shape"', layer);
+  const count = shape.reduce((product, size) => product * size, 1);
+  const areValues = values === undefined || (Array.isArray(values) && values.every((value) => typeof value === 'number'));
+  if (!areValues || (values && values.length !== count)) throw malformed(`"${name}" has not ${count} numbers`, layer);
+  if (derived === undefined) return;
+  const { by, from, settings } = (typeof derived === 'object' && derived !== null ? derived : {}) as Partial<NonNullable<WeightDocument['derived']>>;
+  if (typeof by !== 'string' || !isDerivation(by)) throw malformed(`"${name}" is worked out in a way that is none of ${derivationNames.join(', ')}`, layer);
+  const areNumbers = typeof settings === 'object' && settings !== null && Object.values(settings).every((value) => typeof value === 'number');
+  if (!Array.isArray(from) || !areNumbers || depth === MAX_DERIVED)
+    throw malformed(`"${name}" is worked out "from" other weights, with "settings" that are numbers`, layer);
+  for (const part of from) checkWeight(part, layer, depth + 1);
 }
 
 function malformed(problem: string, layer?: string): ModelError {

@@ -1,7 +1,7 @@
 /** EfficientNet: Tan & Le, 2019, table 1; EfficientNet v2: Tan & Le, 2021, table 4; EfficientNet-Lite, without what small devices are slow at. */
 
-import { toFloat64Array } from '../model/cast.js';
-import { computedTensor, reshape, type Tensor, tensorBytes } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import { reshape, type Tensor } from '../model/tensor.js';
 import { convBlock, isFromTensorFlow, residual, roundWidth, squeezeExcite } from './blocks.js';
 import { FEATURES_ALONE, family, RAW, SYMMETRIC, sizeKey, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
@@ -388,18 +388,9 @@ function kerasInput(net: Net, input: Value): Value {
     "the input is divided by the square roots of ImageNet's deviations once more, as with Keras's own weights: {} (auto: where the variances are those deviations)",
   );
   // What divides would be a layer that neither Caffe nor Keras has, but for Keras's own.
-  const scale = computedTensor(statistics.variance.name, 'float32', [channels, 1, 1], statistics.variance.origin, async () => {
-    const variance = toFloat64Array(await tensorBytes(statistics.variance), statistics.variance.dtype);
-    const twice = channels === 3 && (again === 'auto' ? isImageNetStd(variance) : again === 'true');
-    // Keras divides by 1e-7 at least.
-    const scales = Float32Array.from(variance, (value, i) => 1 / (Math.max(Math.sqrt(value), 1e-7) * (twice ? Math.sqrt(TORCHVISION.std[i]!) : 1)));
-    return new Uint8Array(scales.buffer);
-  });
+  const twice = again === 'auto' ? -1 : again === 'true' ? 1 : 0;
+  const scale = derive(statistics.variance.name, 'one-over-deviations', [statistics.variance], { twice });
   return net.constantOp('Mul', net.constantOp('Sub', x, each(statistics.mean), 'normalization.mean'), scale, 'normalization');
-}
-
-function isImageNetStd(values: Float64Array): boolean {
-  return TORCHVISION.std.every((std, i) => Math.abs(values[i]! - std) < 1e-4);
 }
 
 /** EfficientNet v2's scaled nets normalise as the first version does, the others go to -1 and (almost) 1; no weight tells of either. */

@@ -62,8 +62,8 @@ export interface Family<Size = unknown> {
   readonly spellings: readonly Spelling[];
   /** The name that the paper or the first release gives to a module. */
   readonly canonical?: Spell;
-  /** Modules that only matter in training: names of the source. */
-  readonly training?: RegExp;
+  /** Tensors that only matter in training, or are worked out from the net's sizes: names of the source. */
+  readonly training?: { test(name: string): boolean };
   /** Modules that come behind what the net gives, and take something else as well: names of the source. They are left out, and told. */
   readonly beyond?: RegExp;
   /** @param stem what the source calls the first convolution */

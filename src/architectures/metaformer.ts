@@ -186,7 +186,7 @@ export function byChannel(net: Net, x: Value, path: string): Value {
 
 /** Each place by its own mean and variance; files have no shift. */
 function channelNorm(net: Net, x: Value, path: string): Value {
-  return layerNorm(net, x, path, EPSILON, 1, scaleOf(net, x, path));
+  return layerNorm(net, x, path, EPSILON, 1, { scale: scaleOf(net, x, path) });
 }
 
 /** Each picture by its own mean and variance. */
@@ -195,13 +195,15 @@ function pictureNorm(net: Net, x: Value, path: string): Value {
     'GroupNormalization',
     [x],
     { epsilon: groupEpsilon(net, EPSILON), num_groups: 1 },
-    { name: net.store.sourceName(path), weights: scaleOf(net, x, path) },
+    { name: net.store.sourceName(path), weights: { scale: scaleOf(net, x, path), bias: zeros(sizeOf(x, 1)) } },
   );
 }
+
+const zeros = (channels: number) => numbersTensor('zeros', 'float32', [channels], new Array<number>(channels).fill(0), { file: '' });
 
 function scaleOf(net: Net, x: Value, path: string) {
   const channels = sizeOf(x, 1);
   const scale = net.store.takeParameter(`${path}.weight`, [channels]);
   if (scale?.shape.join() !== String(channels)) throw new Departure(net.store.sourceName(path), `has no scale for each of ${channels} channels`);
-  return { scale, bias: numbersTensor('', 'float32', [channels], new Array<number>(channels).fill(0), { file: '' }) };
+  return scale;
 }

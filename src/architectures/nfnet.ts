@@ -2,14 +2,13 @@
  * Nets without normalisations: Brock et al., "High-Performance Large-Scale Image Recognition Without Normalization", 2021, table 1 and
  * figure 5, and their ResNets. Kernels are standardised and scaled instead. Names are timm's.
  */
+import { derive } from '../model/derivations.js';
 import { elementCount } from '../model/tensor.js';
 import { squeezeExcite } from './blocks.js';
 import { channelAttention } from './channel-attention.js';
-import { computed, numbersOf } from './computed.js';
 import { family, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { type Activation, type ConvOptions, Departure, type Net, pairOf, sizeOf, type Value } from './net.js';
-import { standard } from './preact-resnet.js';
 import { spelling } from './spelling.js';
 
 interface Size {
@@ -200,12 +199,9 @@ function scaledConv(
   const epsilon = net.setting('kernel_epsilon', EPSILON, 'standardised kernels have {} added to their variance');
   // A name of its own: under the file's, its class would standardise it once more.
   const name = `${net.store.sourceName(path)}.standardised`;
-  const scaled = computed(kernel!, `${name}.weight`, shape, async () => {
-    const [values, factors] = [standard(await numbersOf(kernel!), shape, epsilon), await numbersOf(gain)];
-    const count = elementCount(shape.slice(1));
-    return values.map((value, i) => value * factors[Math.floor(i / count)]! * gamma * count ** -0.5);
-  });
+  const factor = gamma * elementCount(shape.slice(1)) ** -0.5;
+  const scaled = derive(`${name}.weight`, 'standardised', [kernel!, gain], { epsilon, factor });
   const pads = shape.slice(2).map((size) => Math.floor((size - 1) / 2));
   const attributes = { strides: [stride, stride], dilations: [1, 1], group, ...(asTensorFlow ? { auto_pad: 'SAME_UPPER' } : { pads: [...pads, ...pads] }) };
-  return net.module(path, 'Conv', x, { kernel: scaled, ...(bias ? { bias: { ...bias, name: `${name}.bias` } } : {}) }, attributes);
+  return net.module(path, 'Conv', x, { kernel: scaled, ...(bias ? { bias } : {}) }, attributes);
 }

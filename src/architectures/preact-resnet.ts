@@ -2,8 +2,8 @@
  * ResNet v2 as timm has it, and BiT: He et al., "Identity Mappings in Deep Residual Networks", 2016, figure 1 (b); Kolesnikov et al., "Big
  * Transfer", 2019, whose kernels are standardised and whose channels are normalised in groups.
  */
-import { elementCount, type Tensor } from '../model/tensor.js';
-import { computed, numbersOf } from './computed.js';
+import { derive } from '../model/derivations.js';
+import type { Tensor } from '../model/tensor.js';
 import { family, type Names, SYMMETRIC, TORCHVISION } from './family.js';
 import { pooledHead } from './head.js';
 import { type ConvOptions, Departure, type Net, sizeOf, type Value } from './net.js';
@@ -152,19 +152,7 @@ function standardised(net: Net, x: Value, path: string, { out, kernel: side = 1,
   const epsilon = net.setting('kernel_epsilon', 1e-8, 'standardised kernels have {} added to their variance');
   // A name of its own: under the file's, its class would standardise it once more.
   const name = `${net.store.sourceName(path)}.standardised.weight`;
-  const weights = { kernel: computed(kernel, name, kernel.shape, async () => standard(await numbersOf(kernel), kernel.shape, epsilon)) };
+  const weights = { kernel: derive(name, 'standardised', [kernel], { epsilon }) };
   const pads = new Array<number>(4).fill(Number(pad));
   return net.module(path, 'Conv', x, weights, { strides: [stride, stride], dilations: [1, 1], group: 1, pads });
-}
-
-/** Each row with a mean of 0 and a variance of 1, in place. */
-export function standard(values: Float64Array, shape: readonly number[], epsilon: number): Float64Array {
-  const count = elementCount(shape.slice(1));
-  for (let start = 0; start < values.length; start += count) {
-    const row = values.subarray(start, start + count);
-    const mean = row.reduce((sum, value) => sum + value, 0) / count;
-    const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count;
-    for (let i = 0; i < count; i++) row[i] = (row[i]! - mean) / Math.sqrt(variance + epsilon);
-  }
-  return values;
 }

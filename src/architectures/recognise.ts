@@ -312,8 +312,8 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
               code: 'training-layer-removed',
               message:
                 dropped.length === 1
-                  ? `"${dropped[0]!.name}", which only training uses or which is worked out from others, is left out`
-                  : `${dropped.length} tensors that only training uses, or that are worked out from others, are left out ("${dropped[0]!.name}", ...)`,
+                  ? `"${dropped[0]!.name}", which only training uses or which is worked out from others, is left out of the net`
+                  : `${dropped.length} tensors that only training uses, or that are worked out from others, are left out of the net ("${dropped[0]!.name}", ...)`,
             },
           ];
     if (preparing.length > 0) {
@@ -326,7 +326,13 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
       const message = `${beyond.length} tensors ("${beyond[0]!.name}", ...) are of what comes behind and takes regions as well: left out, and what comes out is ${given}`;
       notices.push({ code: 'checkpoint-part-ignored', message });
     }
-    return { family, used: total, departure: null, prefix, map: { ...built, warnings: [...otherSize(family, size, options.arch), ...notices] } };
+    const beside = dropped.filter(({ name }) => family.training?.test(name) ?? false).concat(beyond);
+    // Of nets that are no published classifiers, what stands before all names may be their class's own.
+    const isPublished = OF_CLASSES.has(store.ecosystem) && family.output === undefined && family.labels === undefined && family.classes === undefined && !family.input;
+    const isWrapped = isPublished && namesOfWeights(built).every((name) => `.${name}`.includes(`.${prefix}`));
+    const more = { ...(isWrapped ? { wrapper: prefix } : {}), ...(beside.length > 0 ? { beside } : {}) };
+    const map = { ...built, ...more, warnings: [...otherSize(family, size, options.arch), ...notices] };
+    return { family, used: total, departure: null, prefix, map };
   } catch (error) {
     // Layers of one family put together as another's.
     if (isModelError(error, 'malformed') && !options.described && options.arch === undefined)
@@ -341,6 +347,15 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     if (!(error instanceof Departure)) throw isModelError(error) && options.described ? error.at({ file: options.described.name }) : error;
     return { family, map: null, used: used(), departure: `"${error.path}" ${error.problem}`, prefix };
   }
+}
+
+/** Ecosystems whose classes have no name before all others. */
+const OF_CLASSES: ReadonlySet<string> = new Set(['torchvision', 'timm']);
+
+/** Of what stands in the file. */
+function namesOfWeights({ layers }: LayerMap): string[] {
+  const stored = (tensor: Tensor): Tensor[] => (tensor.derived ? tensor.derived.from.flatMap(stored) : tensor.origin.name === undefined ? [] : [tensor]);
+  return layers.flatMap(({ weights }) => Object.values(weights).flatMap(stored)).map(({ name }) => name);
 }
 
 /** @throws ModelError 'usage' for a word on something that the net does not leave open */

@@ -6,7 +6,8 @@
  */
 import type { ByteSource } from '../bytes/byte-source.js';
 import { ModelError } from '../errors.js';
-import { computedTensor, elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import { elementCount, flip, float32Tensor, permute, reshape, storedTensor, type Tensor } from '../model/tensor.js';
 
 /** What a module computes, which tells its tensors. */
 export type ModuleKind = 'conv' | 'depthwise' | 'separable' | 'dense' | 'norm' | 'layer-norm';
@@ -130,17 +131,7 @@ function joined(parts: readonly (Tensor | undefined)[]): Tensor | undefined {
   if (!first || parts.length === 1) return first;
   const all = parts.filter((part) => part !== undefined);
   const fits = all.every(({ dtype, shape }) => dtype === first.dtype && shape.slice(1).join() === first.shape.slice(1).join() && shape.length > 0);
-  if (all.length < parts.length || !fits) return undefined;
-  const shape = [all.reduce((sum, part) => sum + part.shape[0]!, 0), ...first.shape.slice(1)];
-  return computedTensor(all.map(({ name }) => name).join('+'), first.dtype, shape, first.origin, async () => {
-    const pieces = await Promise.all(all.map(tensorBytes));
-    const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
-    pieces.reduce((at, piece) => {
-      bytes.set(piece, at);
-      return at + piece.byteLength;
-    }, 0);
-    return bytes;
-  });
+  return all.length < parts.length || !fits ? undefined : derive(all.map(({ name }) => name).join('+'), 'joined', all);
 }
 
 /** The tensors of one Keras layer, in Keras's order. */

@@ -1,14 +1,14 @@
 /** Swin Transformer: Liu et al., 2021, table 7; version 2: Liu et al., 2022 (cosine attention, positions from a small net, norms after). */
 import { ModelError } from '../errors.js';
-import { computedTensor, type Tensor, tensorBytes } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import type { Tensor } from '../model/tensor.js';
 import { layerNorm, mlp, selfAttention, unitLength } from './attention.js';
 import { residual } from './blocks.js';
-import { computed, numbersOf } from './computed.js';
 import { family, type Names, namesOf, TORCHVISION } from './family.js';
 import { head } from './head.js';
 import { Departure, type Net, sizeOf, type Value } from './net.js';
 import { byPlace, spelling } from './spelling.js';
-import { fromWindows, intoWindows, pairBias, relativeIndex, rolled, rollMask } from './windows.js';
+import { fromWindows, intoWindows, pairBias, rolled, rollMask } from './windows.js';
 
 interface Size {
   readonly version: 1 | 2;
@@ -225,36 +225,23 @@ export function queries(net: Net, x: Value, path: string, features: number): Val
   if (net.has(q!, false)) {
     const [first, last] = [q!, v!].map((name) => net.store.takeParameter(name, [features]));
     if (!first || !last) throw new Departure(net.store.sourceName(v!), 'is missing');
-    const all = computed(first, `${net.store.sourceName(path)}.bias`, [3 * features], async () => {
-      const [a, b] = await Promise.all([first, last].map(numbersOf));
-      return Float64Array.from({ length: 3 * features }, (_, i) => (i < features ? a![i]! : i < 2 * features ? 0 : b![i - 2 * features]!));
-    });
+    const all = derive(`${net.store.sourceName(path)}.bias`, 'query-value-bias', [first, last]);
     return net.constantOp('Add', net.dense(x, path, { out: 3 * features, bias: false }), all, `${net.store.sourceName(path)}.bias`);
   }
-  return net.dense(x, path, { out: 3 * features, change: { bias: (bias) => withoutMiddle(bias) } });
-}
-
-function withoutMiddle(bias: Tensor): Tensor {
-  return computedTensor(bias.name, bias.dtype, bias.shape, bias.origin, async () => {
-    const bytes = (await tensorBytes(bias)).slice();
-    return bytes.fill(0, bytes.byteLength / 3, (2 * bytes.byteLength) / 3);
-  });
+  return net.dense(x, path, { out: 3 * features, change: { bias: (bias) => derive(bias.name, 'without-keys', [bias]) } });
 }
 
 /** Version 2: cosines, scaled by a learned factor of at most 100 for each head. */
 function cosine(net: Net, q: Value, k: Value, path: string, heads: number): Value {
   const logits = net.store.takeParameter(`${path}.logit_scale`, [heads, 1, 1]);
   if (!logits) throw new Departure(`${net.store.sourceName(path)}.logit_scale`, 'is missing');
-  const scale = computed(logits, `${logits.name}.factor`, [heads, 1, 1], async () =>
-    (await numbersOf(logits)).map((logit) => Math.exp(Math.min(logit, Math.log(100)))),
-  );
+  const scale = derive(`${logits.name}.factor`, 'from-logarithms', [logits], { limit: Math.log(100) });
   const product = net.op('MatMul', [unitLength(net, q, -1), unitLength(net, k, -2)]);
   return net.constantOp('Mul', product, scale, `${net.store.sourceName(path)}.logit_scale`);
 }
 
 /** What each pair of tokens of a window adds, by head: from a table, in version 2 from a small net over the differences of places. */
 function positionBias(net: Net, path: string, { heads, window, version, stage }: WindowOptions): Tensor {
-  const tokens = window * window;
   if (version === 1) {
     const table = net.store.takeParameter(`${path}.relative_position_bias_table`, [(2 * window - 1) ** 2, heads]);
     const name = `${net.store.sourceName(path)}.relative_position_bias_table`;
@@ -271,26 +258,8 @@ function positionBias(net: Net, path: string, { heads, window, version, stage }:
   const told = stored?.shape.join() === [1, side, side, 2].join() ? stored : null;
   // Nets that were trained again for larger pictures count differences in windows of the smaller ones.
   const farthest = told ? window : trainedWindow(net, stage, window);
-  return computed(second!, `${net.store.sourceName(path)}.relative_position_bias`, [heads, tokens, tokens], async () => {
-    const [a, b, c] = await Promise.all([first!, bias, second!].map(numbersOf));
-    const hidden = b!.length;
-    const coordinates = told && (await numbersOf(told));
-    // Logarithms of the differences, scaled so that the farthest is log2(9) / 3.
-    const spread = (i: number) => {
-      const far = farthest === 1 ? 0 : ((i - (window - 1)) / (farthest - 1)) * 8;
-      return (Math.sign(far) * Math.log2(Math.abs(far) + 1)) / 3;
-    };
-    const table = Array.from({ length: side * side }, (_, row) => {
-      const [y, x] = coordinates ? [coordinates[2 * row]!, coordinates[2 * row + 1]!] : [spread(Math.floor(row / side)), spread(row % side)];
-      const between = Array.from({ length: hidden }, (_, h) => Math.max(0, a![2 * h]! * y + a![2 * h + 1]! * x + b![h]!));
-      return Array.from({ length: heads }, (_, head) => {
-        const sum = between.reduce((total, value, h) => total + value * c![head * hidden + h]!, 0);
-        return 16 / (1 + Math.exp(-sum));
-      });
-    });
-    const index = relativeIndex(window);
-    return Float64Array.from({ length: heads * index.length }, (_, i) => table[index[i % index.length]!]![Math.floor(i / index.length)]!);
-  });
+  const parts = [first!, bias, second!, ...(told ? [told] : [])];
+  return derive(`${net.store.sourceName(path)}.relative_position_bias`, 'learned-pair-bias', parts, { window, farthest });
 }
 
 /**

@@ -4,6 +4,8 @@
  */
 import { isModelError } from '../errors.js';
 import type { Layer, LayerMap, Notice } from '../model/layer-map.js';
+import { plainName } from '../model/state-dict.js';
+import type { Tensor } from '../model/tensor.js';
 import { COUNTED, mapStore } from './canonical.js';
 import { type Family, namesOf, type Spelling } from './family.js';
 import { families } from './list.js';
@@ -20,6 +22,30 @@ export function withTorchNames(map: LayerMap): { readonly map: LayerMap; readonl
     }
   }
   return null;
+}
+
+/** The map under the names of the net's own class, where its file has something before all of them (`module.`, a Lightning module's `model.`). */
+export function withoutWrapper(map: LayerMap): { readonly map: LayerMap; readonly notices: readonly Notice[] } | null {
+  const { wrapper, beside } = map;
+  if (wrapper === undefined) return null;
+  const known = new Map<Tensor, Tensor>();
+  const bare = (tensor: Tensor): Tensor => {
+    const { name, derived } = tensor;
+    const made = known.get(tensor) ?? {
+      ...tensor,
+      name: plainName(name).replace(wrapper, (found, at: number) => (at === 0 ? '' : found)),
+      ...(derived ? { derived: { ...derived, from: derived.from.map(bare) } } : {}),
+    };
+    known.set(tensor, made);
+    return made;
+  };
+  const layers = map.layers.map((layer) => ({
+    ...layer,
+    weights: Object.fromEntries(Object.entries(layer.weights).map(([role, tensor]) => [role, bare(tensor)])),
+  }));
+  const what = wrapper === '' ? 'what PyTorch puts around modules' : `the "${wrapper}" before all of them`;
+  const message = `names are those of the net's own class, without ${what}: --names source keeps it`;
+  return { map: { ...map, layers, ...(beside ? { beside: beside.map(bare) } : {}) }, notices: [{ code: 'class-names', message }] };
 }
 
 const hasTorchvision = ({ spellings }: Family) => spellings.some(({ ecosystem }) => ecosystem === 'torchvision') && spellings.some(isOther);

@@ -3,7 +3,8 @@
  * (Touvron et al., 2020); DINOv2, with layer scales (Oquab et al., 2023) and registers (Darcet et al., 2023).
  */
 import { ModelError } from '../errors.js';
-import { reshape, sliceAxis, type Tensor } from '../model/tensor.js';
+import { derive } from '../model/derivations.js';
+import { reshape, type Tensor } from '../model/tensor.js';
 import { encoderBlock, layerNorm, mlp } from './attention.js';
 import { CLIP, family, SYMMETRIC, TORCHVISION } from './family.js';
 import { besideWidth, head } from './head.js';
@@ -277,7 +278,7 @@ function readToken(net: Net, x: Value, { heads, epsilon, wide, act }: { heads: n
   return net.add(token, mlp(net, layerNorm(net, token, 'read.norm', epsilon), 'read.mlp.fc1', 'read.mlp.fc2', wide, act));
 }
 
-const cut = (start: number, end: number) => (tensor: Tensor) => sliceAxis(tensor, 0, start, end);
+const cut = (start: number, end: number) => (tensor: Tensor) => derive(tensor.name, 'rows', [tensor], { start, end });
 
 /** How many patches there are positions for: those of a square, where it is one, with or without places for what stands before them. */
 function patchesOf(positions: number, classes: number, registers: number): number {

@@ -117,6 +117,10 @@ export interface LayerMap {
   readonly arithmetic?: 'float16' | 'bfloat16';
   /** How many of the source's operators depend on nothing that flows in, and were worked out or left to the weights' readers. */
   readonly folded?: number;
+  /** What stands before all names of the net in its file and not in its own class, up to a dot: 'module.'; there may be more within names. */
+  readonly wrapper?: string;
+  /** Tensors of the source that the net does not use and its own class has: auxiliary heads, tables that are worked out from sizes. */
+  readonly beside?: readonly Tensor[];
   /** The file that the map was read from, for a writer of the same format, which need not change what the map leaves as it was. */
   readonly source?: SourceDocument;
 }

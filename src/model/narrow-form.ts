@@ -65,7 +65,7 @@ export function narrowDType(tensor: Tensor): DType {
   return narrowForm(tensor)?.stored.dtype ?? tensor.dtype;
 }
 
-function withoutLast({ known: _, replaces: __, ...tensor }: Tensor): Tensor {
+function withoutLast({ known: _, replaces: __, derived: ___, ...tensor }: Tensor): Tensor {
   const stages: readonly (Stage | PlacedStage)[] = tensor.stages.slice(0, -1);
   return { ...tensor, dtype: stages.at(-1)?.dtype ?? tensor.walk.dtype, stages };
 }

@@ -25,17 +25,21 @@ export interface Watched<T> {
 export function watchMap(map: LayerMap): Watched<LayerMap> {
   const seen = new Map<Tensor, { readonly tensor: Tensor; readonly tally: WeightTally }>();
   const uses: { readonly layer: Layer; readonly role: string; readonly source: Tensor }[] = [];
-  const watch = (source: Tensor) => {
+  const watch = (source: Tensor, layer: Layer, role: string): Tensor => {
+    uses.push({ layer, role, source });
     const known = seen.get(source) ?? watched(source);
-    seen.set(source, known);
-    return known.tensor;
+    const { derived } = source;
+    // Who streams what it is worked out from does not stream the weight itself.
+    const parts = derived ? { derived: { ...derived, from: derived.from.map((part) => watch(part, layer, role)) } } : {};
+    const all = { ...known, tensor: seen.has(source) || !derived ? known.tensor : { ...known.tensor, ...parts } };
+    seen.set(source, all);
+    return all.tensor;
   };
   const layers = map.layers.map((layer) => {
     const weights = Object.entries(layer.weights);
     // What is known of a layer's values is known of this very layer.
     if (weights.length === 0) return layer;
-    for (const [role, source] of weights) uses.push({ layer, role, source });
-    return { ...layer, weights: Object.fromEntries(weights.map(([role, source]) => [role, watch(source)])) };
+    return { ...layer, weights: Object.fromEntries(weights.map(([role, source]) => [role, watch(source, layer, role)])) };
   });
   return {
     // Watching changes nothing of a map that is as its file has it.
@@ -56,6 +60,8 @@ export function watchTensors(tensors: readonly Tensor[]): Watched<readonly Tenso
 function watched(source: Tensor) {
   const tally = newWeightTally();
   const watch = (tensor: Tensor) => (isWatched(tensor.dtype) ? withStage(tensor, watchStage(tensor.dtype, tally)) : tensor);
+  // Numbers that a description of a net brings along are none of the file's.
+  if (source.known && source.origin.file === '') return { tensor: source, tally };
   const form = narrowForm(source);
   // What is widened is looked at before, so that a writer can still store it as it was; integer codes have nothing to look at.
   if (!form) return { tensor: watch(source), tally };

@@ -157,5 +157,5 @@ export function narrowPlaces(tensor: Tensor): Tensor | null {
   const last = tensor.stages.at(-1);
   if (!last || 'begin' in last || !last.isSameNumber) return null;
   const stages = tensor.stages.slice(0, -1);
-  return { ...tensor, dtype: (stages.at(-1)?.dtype ?? tensor.walk.dtype) as DType, stages, known: undefined };
+  return { ...tensor, dtype: (stages.at(-1)?.dtype ?? tensor.walk.dtype) as DType, stages, known: undefined, derived: undefined };
 }

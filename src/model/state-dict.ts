@@ -24,9 +24,19 @@ const MAX_WRAPPERS = 8;
 /** Modules that PyTorch itself puts around others, wherever in a net: their names are in no net's code. */
 const WITHIN = /\.(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
 
+/** A tensor's name without the modules that PyTorch itself puts around others. */
+export function plainName(name: string): string {
+  return name.replaceAll(WITHIN, '');
+}
+
+/** What PyTorch and what runs it put before all names, of whatever net; other wrappers may be a class's own. */
+export function withoutMachinery(prefix: string): string {
+  return /^((module|_orig_mod|_forward_module|_fsdp_wrapped_module)\.)*/.exec(prefix)![0];
+}
+
 /** Takes off what wrappers put before all names, and between their parts. */
 export function stateDict(tensors: readonly Tensor[]): StateDict {
-  const plain = new Map(tensors.map((tensor) => [tensor.name.replaceAll(WITHIN, ''), tensor]));
+  const plain = new Map(tensors.map((tensor) => [plainName(tensor.name), tensor]));
   let dict: StateDict = { tensors: plain.size === tensors.length ? plain : new Map(tensors.map((tensor) => [tensor.name, tensor])), prefix: '' };
   for (let inner = unwrap(dict); inner !== null && WRAPPERS.has(outermost(dict)!); inner = unwrap(dict)) dict = inner;
   return dict;

@@ -11,7 +11,19 @@ import { DTYPE_BYTES, type DType } from './dtype.js';
 import { type Piece, streamChunks, streamPieces } from './tensor-chunks.js';
 import { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Stage, type StoredShape, type Tensor } from './walk.js';
 
-export { isPlaced, type Loop, type Origin, type Path, type PlacedStage, type Replaced, type Stage, type Tensor, type Walk, type Widening } from './walk.js';
+export {
+  type Derived,
+  isPlaced,
+  type Loop,
+  type Origin,
+  type Path,
+  type PlacedStage,
+  type Replaced,
+  type Stage,
+  type Tensor,
+  type Walk,
+  type Widening,
+} from './walk.js';
 
 export interface StoredTensorOptions {
   readonly name: string;
@@ -121,7 +133,7 @@ export function permute(tensor: Tensor, order: readonly number[]): Tensor {
   const shape = order.map((axis) => tensor.shape[axis]!);
   const made = { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: order.map((axis) => axes[axis]!) })), shape };
   const before = storedShape(tensor);
-  return order.length === 2 && order[0] === 1 && before ? { ...made, stored: { ...before, turned: !before.turned } } : made;
+  return order.length === 2 && order[0] === 1 && before ? { ...made, ...derivedAs(tensor), stored: { ...before, turned: !before.turned } } : made;
 }
 
 /** Reverses the order of elements along the given axes, as NumPy's flip. */
@@ -158,7 +170,9 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   const regrouped = new Map(pathsOf(tensor).map((path) => [path.axes, regroup(path.axes.flat(), shape)]));
   if ([...regrouped.values()].every((axes) => axes !== null)) {
     const before = storedShape(tensor);
-    return { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: regrouped.get(axes)! })), shape: [...shape], stored: before?.turned ? null : before };
+    const made = { ...onPaths(tensor, ({ offset, axes }) => ({ offset, axes: regrouped.get(axes)! })), shape: [...shape] };
+    const { known } = tensor;
+    return { ...made, ...(known ? { known } : {}), ...(before && !before.turned ? { ...derivedAs(tensor), stored: before } : { stored: null }) };
   }
   // The walk crosses the new axes' borders: read it out first. No layout change of a known framework comes here.
   return computedTensor(tensor.name, tensor.dtype, shape, tensor.origin, () => tensorBytes(tensor));
@@ -190,6 +204,10 @@ export function sliceAxis(tensor: Tensor, axis: number, start: number, end: numb
   return { ...sliced, shape };
 }
 
+function derivedAs({ derived }: Tensor): Pick<Tensor, 'derived'> {
+  return derived ? { derived } : {};
+}
+
 function storedShape({ shape, stored }: Tensor): StoredShape | null {
   return stored === undefined ? { shape, turned: false } : stored;
 }
@@ -199,7 +217,7 @@ function pathsOf(tensor: Tensor): Path[] {
 }
 
 /** Changes the walk, and the paths of stages in step with it. */
-function onPaths({ known: _, replaces: __, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
+function onPaths({ known: _, replaces: __, derived: ___, ...tensor }: Tensor, change: (path: Path) => Path): Tensor {
   return {
     ...tensor,
     stored: null,
@@ -213,7 +231,7 @@ function onPaths({ known: _, replaces: __, ...tensor }: Tensor, change: (path: P
  *
  * @param stage the path of a placed one has the tensor's axes
  */
-export function withStage({ known: _, replaces: __, ...tensor }: Tensor, stage: Stage | PlacedStage): Tensor {
+export function withStage({ known: _, replaces: __, derived: ___, ...tensor }: Tensor, stage: Stage | PlacedStage): Tensor {
   return { ...tensor, dtype: stage.dtype, stages: [...tensor.stages, stage] };
 }
 

@@ -88,6 +88,16 @@ export interface Tensor {
   readonly stored?: StoredShape | null;
   /** The weight that it was made from on purpose, in the same orientation, where it is to stand for it with fewer levels. */
   readonly replaces?: Replaced;
+  /** How it was worked out from tensors of the file, where it was: as it is, or in the shape that `stored` tells. */
+  readonly derived?: Derived;
+}
+
+/** A weight of the net that is none of the file's, but made from some; `derivations.ts` says how. */
+export interface Derived {
+  /** Name of the derivation. */
+  readonly by: string;
+  readonly from: readonly Tensor[];
+  readonly settings: Readonly<Record<string, number>>;
 }
 
 export interface StoredShape {

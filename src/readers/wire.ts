@@ -2,7 +2,7 @@
 import { inTurns } from '../bytes/breath.js';
 import { ModelError } from '../errors.js';
 import type { LayerMap, Notice, StoredWeight } from '../model/layer-map.js';
-import { stateDict } from '../model/state-dict.js';
+import { plainName, stateDict, withoutMachinery } from '../model/state-dict.js';
 import { clipped } from '../words.js';
 import { kerasNamed } from './keras-named.js';
 import type { ReadOptions } from './reader.js';
@@ -44,7 +44,12 @@ export async function wireWeights(weights: readonly StoredWeight[], context: Wir
   const recognition =
     own ??
     (await inTurns(recogniseStateDict(plain, { ...recogniseOptions(context), under: [...(context.path ?? []).map((key) => `${key}.`), prefix].join('') })));
-  if (recognition.map) return { ...recognition.map, warnings: [...recognition.map.warnings, ...prefixNotices(prefix)] };
+  if (recognition.map) {
+    const { wrapper: inner, ...map } = recognition.map;
+    const wrapper = inner === undefined ? withoutMachinery(prefix) : prefix + inner;
+    const isWrapped = wrapper !== '' || tensors.some(({ name }) => plainName(name) !== name);
+    return { ...map, ...(isWrapped ? { wrapper } : {}), warnings: [...map.warnings, ...prefixNotices(prefix)] };
+  }
   const [bare] = tensors;
   if (tensors.length === 1 && !/\.\w+$/.test(bare!.name)) {
     const what = `this is one tensor${bare!.name === '' ? '' : ` (${bare!.name})`} of shape [${bare!.shape.join(', ')}], not a model`;

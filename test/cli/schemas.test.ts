@@ -65,12 +65,21 @@ const everything: Required<ModelDocument> = {
       outputs: ['y', ''],
       outputShapes: [['N', 3], null],
       attributes: { axis: 1, mode: 'linear', axes: [1, 2], names: ['a'] },
-      weights: { kernel: { name: 'w', dtype: 'float32', shape: [3] } },
+      weights: {
+        kernel: {
+          name: 'w',
+          dtype: 'float32',
+          shape: [3],
+          values: [1],
+          derived: { by: 'rows', from: [{ name: 'a', shape: [4] }], settings: { start: 0, end: 3 } },
+        },
+      },
       foreign: { format: 'onnx', domain: 'com.microsoft', op: 'FusedConv', reason: 'not known' },
       parameterCount: 3,
       byteLength: 12,
     },
   ] satisfies Required<LayerDocument>[],
+  beside: ['aux.weight'],
   tensors: [
     {
       name: 'w',

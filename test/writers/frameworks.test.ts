@@ -19,7 +19,7 @@ import { toLayout } from '../../src/verify/array.js';
 import type { NdArray } from '../../src/verify/engine.js';
 import { opencv } from '../../src/verify/engines/opencv.js';
 import { tfjsCpu } from '../../src/verify/engines/tfjs-cpu.js';
-import { literalOf, storedWeight, withNumbers } from '../../src/writers/pytorch/module.js';
+import { stateOf, withNumbers } from '../../src/writers/pytorch/module.js';
 import { readNpyFile } from '../corpus.js';
 import { ARCHITECTURE_CASES, DIALECT_CASES, openDialect } from '../dialects.js';
 import { convertInMemory, runOnnx } from '../run-onnx.js';
@@ -254,9 +254,8 @@ describe('PyTorch', () => {
     const stored = new Map<string, string>();
     for (const { tensor } of back.tensors) stored.set(tensor.name, Buffer.from(await tensorBytes(tensor)).toString('base64'));
     // A state dict has matrices as nn.Linear has them.
-    const source = (await withNumbers(made.result.map!.layers)).flatMap((layer) =>
-      Object.entries(layer.weights).flatMap(([role, tensor]) => (literalOf(layer, tensor) === null ? [storedWeight(layer, role)] : [])),
-    );
+    const { beside = [] } = made.result.map!;
+    const source = [...stateOf(await withNumbers(made.result.map!.layers)).map(({ tensor }) => tensor), ...beside];
     const bytes = new Set(await Promise.all(source.map(async (tensor) => Buffer.from(await tensorBytes(tensor)).toString('base64'))));
     expect(new Set(stored.values())).toEqual(bytes);
     if (format === 'architectures') {

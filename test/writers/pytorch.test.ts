@@ -1,13 +1,16 @@
 /** PyTorch as a target: padding that depends on sizes, and matrices as nn.Linear has them. */
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { memorySink } from '../../src/bytes/byte-sink.js';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
 import { convert } from '../../src/convert.js';
+import { derivationNames } from '../../src/model/derivations.js';
 import { makeLayer } from '../../src/model/ops/index.js';
 import { float32Tensor, tensorBytes } from '../../src/model/tensor.js';
 import { openModel } from '../../src/readers/open.js';
 import { verifyConversion } from '../../src/verify/verify.js';
+import { DERIVED } from '../../src/writers/pytorch/derived.js';
 import { stateOf, withNumbers } from '../../src/writers/pytorch/module.js';
 import { ARCHITECTURE_CASES, openDialect } from '../dialects.js';
 import { exportedFile, ints, type Node, tensor } from '../exported-files.js';
@@ -36,18 +39,65 @@ describe('a net that pads as TensorFlow does', () => {
   });
 });
 
-describe('what the net’s own class does not know', () => {
-  it.each(['swin', 'eva02-timm', 'deit-transformers', 'nfnet-timm', 'preact_resnet-timm-bit'])(
-    'is told of %s, with the way to a file that it loads',
+/** Weights that PyTorch keeps apart in training are put together, under the names of the net's class without them. */
+const REPARAMETRISED = /-(weight|spectral)-norm$/;
+/** What a framework's own file counts, and none of its classes asks for. */
+const COUNTER = /num_batches_tracked$/;
+const RECOGNISED = ARCHITECTURE_CASES.filter(({ title, folder }) => !/\/own-/.test(title) && !REPARAMETRISED.test(title) && hasStateDict(folder));
+
+function hasStateDict(folder: string): boolean {
+  return readdirSync(folder).some((name) => /^model\.(pth|safetensors)$/.test(name));
+}
+
+describe('a recognised state dict', () => {
+  it('is one of nearly every fixture', () => expect(RECOGNISED.length).toBeGreaterThanOrEqual(235));
+
+  // Small nets, whose state dicts their own frameworks made: the classes load what was written strictly.
+  it.each(RECOGNISED)('$title comes out with every tensor that its class has, bit for bit, and no other', { tags: 'slow' }, async ({ title }) => {
+    const { files, options, result, made } = await written(title.replace('architectures/', ''));
+    const { wrapper = '' } = result.map!;
+    const own = (await openModel(files, options)).tensors.filter(({ beside, tensor }) => !beside && !COUNTER.test(tensor.name));
+    const found = new Map((await openModel(made, { from: 'pytorch' })).tensors.map(({ tensor }) => [tensor.name, tensor]));
+    expect([...found.keys()].sort()).toEqual(own.map(({ tensor }) => tensor.name.slice(wrapper.length)).sort());
+    for (const { tensor } of own) {
+      const back = found.get(tensor.name.slice(wrapper.length))!;
+      expect([back.dtype, back.shape], tensor.name).toEqual([tensor.dtype, tensor.shape]);
+      expect(Buffer.from(await tensorBytes(back)).equals(Buffer.from(await tensorBytes(tensor))), tensor.name).toBe(true);
+    }
+    expect(result.warnings.map(({ code }) => code)).not.toContain('other-weights');
+  });
+
+  it.each(['resnet-data-parallel'])('%s loses what stands before all names, and says so', async (name) => {
+    const { result, made } = await written(name);
+    expect(result.warnings.find(({ code }) => code === 'class-names')?.message).toContain('"module."');
+    expect((await openModel(made, { from: 'pytorch' })).tensors.map(({ tensor }) => tensor.name)).toContain('layer1.0.conv1.weight');
+  });
+
+  it.each(['swin', 'swin_v2', 'nfnet-timm', 'xcit-timm', 'levit-timm', 'beit', 'googlenet'])(
+    '%s verifies, with weights that the module works out',
     async (name) => {
-      const { result } = await written(name);
-      expect(result.warnings.find(({ code }) => code === 'other-weights')?.message).toContain('--names source');
+      const { files, result, made } = await written(name);
+      const report = await verifyConversion({
+        source: { files, path: join(folderOf(name), 'model.pth') },
+        model: result.model,
+        map: result.map,
+        target: { files: made, path: 'model.pth', format: 'pytorch' },
+      });
+      expect(report.verdict).toBe('match');
     },
   );
 
-  it.each(['resnet-basic', 'resnet-blurred', 'convnext', 'dpn-timm', 'vit', 'resnet-weight-norm', 'mobilenet_v2-timm'])('is nothing in %s', async (name) => {
-    const { result } = await written(name);
-    expect(result.warnings.map(({ code }) => code)).not.toContain('other-weights');
+  it('goes without the heads of training once the net is cut', async () => {
+    const { files, options } = openDialect(folderOf('googlenet'));
+    const sink = memorySink();
+    const { map } = await convert(files, sink, 'model.pth', { ...options, until: 'inception3a.branch1.conv' });
+    expect(map!.beside).toBeUndefined();
+    const { tensors } = await openModel(memoryFileSet(Object.fromEntries(sink.files), 'model.pth'), { from: 'pytorch' });
+    expect(tensors.filter(({ tensor }) => tensor.name.startsWith('aux'))).toEqual([]);
+  });
+
+  it('works out every weight in the way that the net does: each way has a function in Python, but for those of Keras', () => {
+    expect(derivationNames.filter((name) => !Object.hasOwn(DERIVED, name))).toEqual(['one-over-deviations']);
   });
 });
 

@@ -18,15 +18,26 @@ export const writtenFormats: readonly WrittenFormat[] = [
 
 /** Under which names a state dict has the weights of layers, and how those are the map's. Numbers in the module's code are as little seen as attributes are. */
 async function stateNames(layers: readonly Layer[]) {
-  const { formOf, literalOf, stateOf, withNumbers } = await import('../../writers/pytorch/module.js');
+  const { formOf, isConstant, literalOf, stateOf, withNumbers } = await import('../../writers/pytorch/module.js');
+  const { partsOf } = await import('../../writers/pytorch/derived.js');
+  const { derivedAgain } = await import('../../model/derivations.js');
   const settled = new Map((await withNumbers(layers)).map((layer) => [layer.name, layer]));
-  const known = new Map(stateOf([...settled.values()]).map(({ layer, role, name }) => [`${layer.name} ${role}`, name]));
+  const state = stateOf([...settled.values()]);
+  const known = new Map(state.map(({ layer, role, name }) => [`${layer.name} ${role}`, name]));
+  const parts = new Map(state.map(({ tensor, name }) => [tensor, name]));
   return (layer: Layer, role: string): StatePlace | undefined => {
     const own = settled.get(layer.name) ?? layer;
     const tensor = own.weights[role]!;
-    if (literalOf(own, tensor) !== null) return { given: tensor };
+    if (literalOf(own, tensor) !== null || isConstant(tensor)) return { given: tensor };
+    if (partsOf(tensor)) return { find: (stored) => derivedAgain(tensor, (part) => stored(parts.get(part) ?? part.name)) };
     const name = known.get(`${layer.name} ${role}`);
-    return name === undefined ? undefined : { name, back: (stored) => formOf(own, tensor)?.back(stored) ?? stored };
+    if (name === undefined) return undefined;
+    return {
+      find(stored) {
+        const found = stored(name);
+        return found && (formOf(own, tensor)?.back(found) ?? found);
+      },
+    };
   };
 }
 

@@ -6,8 +6,8 @@ import type { Tensor } from '../../model/tensor.js';
 import { openModel } from '../../readers/open.js';
 import type { WrittenModel } from './written.js';
 
-/** A layer's weight in a state dict: its name there, and the map's of what lies there; or a weight that is none of the file's. */
-export type StatePlace = { readonly name: string; back(stored: Tensor): Tensor } | { readonly given: Tensor };
+/** A layer's weight from a state dict: the map's of what lies there; or a weight that is none of the file's. */
+export type StatePlace = { find(stored: (name: string) => Tensor | undefined): Tensor | undefined } | { readonly given: Tensor };
 
 /**
  * @param format name of a reader
@@ -27,8 +27,8 @@ export async function openNamedWeights(files: FileSet, format: string, named?: (
     weight(layer, role) {
       const own = named?.(layer, role);
       if (own && 'given' in own) return { tensor: own.given };
-      const stored = own && byName.get(own.name);
-      if (stored) return { tensor: own.back(stored) };
+      const found = own?.find((name) => byName.get(name));
+      if (found) return { tensor: found };
       const tensor = byName.get(roleName(layer, role)) ?? byRole.get(roleName(layer, role));
       return tensor && { tensor };
     },

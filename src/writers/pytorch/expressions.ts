@@ -1,6 +1,7 @@
 /** Each operator of the layer map as PyTorch computes it: a module that holds its weights, and the expression that calls it. */
 import type { Layer } from '../../model/layer-map.js';
 import { hasOwnShape } from '../../model/tensor.js';
+import { partsOf } from './derived.js';
 import { pythonNumber, pythonText, pythonTuple } from './python.js';
 
 export interface Operands {
@@ -68,8 +69,8 @@ const spatial = (layer: Layer) => layer.weights.kernel!.shape.length - 2;
 
 const padsOf = (layer: Layer) => (layer.attributes.auto_pad === 'VALID' ? numbers(layer, 'pads').map(() => 0) : numbers(layer, 'pads'));
 
-/** nn.Module's own weights have one shape; a state dict that keeps this one in another has it as a parameter. */
-const hasOwnForm = (layer: Layer) => Object.values(layer.weights).some(hasOwnShape);
+/** nn.Module's own weights have one shape; a state dict that keeps this one in another, or what it is worked out from, has it as a parameter. */
+const hasOwnForm = (layer: Layer) => Object.values(layer.weights).some((tensor) => hasOwnShape(tensor) || partsOf(tensor) !== null);
 
 const conv: Expression = {
   module(layer) {

@@ -9,12 +9,13 @@ import { crc32Of, type StoredMember, writeZip } from '../../containers/zip-write
 import { ModelError } from '../../errors.js';
 import type { LayerMap, Notice, Port } from '../../model/layer-map.js';
 import { isChannelsLast, portValueShape } from '../../model/ports.js';
+import { plainName } from '../../model/state-dict.js';
 import { type Tensor, tensorByteLength, tensorChunks } from '../../model/tensor.js';
 import { castWeights } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
-import { moduleObstacles, storedWeight, withNumbers, writeModule } from './module.js';
+import { moduleObstacles, withNumbers, writeModule } from './module.js';
 import { paddingNotices, withPadsInNumbers } from './pads.js';
 import { wholeObstacles } from './whole-numbers.js';
 
@@ -73,20 +74,23 @@ async function settledMap(map: LayerMap): Promise<LayerMap> {
 
 /** The weights under their names in the state dict, each once. */
 function namedWeights(map: LayerMap): Tensor[] {
-  const named = new Map(writeModule(map).state.map(({ layer, role, name }) => [name, { ...storedWeight(layer, role), name }]));
-  return [...named.values()];
+  const { state, beside } = writeModule(map);
+  return [
+    ...new Map([...state.map(({ name, tensor }) => [name, { ...tensor, name }] as const), ...beside.map((tensor) => [tensor.name, tensor] as const)]).values(),
+  ];
 }
 
 /** Formats whose names are those of PyTorch's own classes. */
 const STATE_DICTS: ReadonlySet<string> = new Set(['pytorch', 'safetensors']);
 
 /**
- * What the class that a recognised state dict is of does not know: weights that are worked out from its own (position biases from their table, one
- * matrix for queries, keys and values), and numbers that it does not keep.
+ * What the class that a recognised state dict is of does not know: weights that are worked out from its own in a way that the module cannot repeat,
+ * and numbers that are too many for its code.
  */
 function strangeWeights(map: LayerMap): readonly Notice[] {
   if (!map.architecture || !STATE_DICTS.has(map.format)) return [];
-  const strange = namedWeights(map).filter(({ name, origin }) => origin.name !== name);
+  const { wrapper = '' } = map;
+  const strange = namedWeights(map).filter(({ name, origin }) => origin.name !== name && plainName(origin.name ?? '') !== wrapper + name);
   const folded = map.warnings.some(({ code }) => code === 'folded');
   if (strange.length === 0 || folded) return [];
   const [{ name }] = strange as [Tensor];

@@ -3,26 +3,32 @@
  *
  * @see https://pytorch.org/docs/stable/nn.html
  */
+import { STORAGE_CLASSES } from '../../containers/pickle-writer.js';
 import { ModelError } from '../../errors.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { withKnown } from '../../model/numbers.js';
 import { elementCount, hasOwnShape, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { operatorInWords } from '../../words.js';
+import { DERIVED, partsOf } from './derived.js';
 import { EXPRESSIONS, type Expression } from './expressions.js';
-import { docText, pythonNumber, pythonText, pythonTuple } from './python.js';
+import { docText, isStateName, OF_MODULES, pythonNumber, pythonText, pythonTuple } from './python.js';
 
 export interface StateName {
   readonly layer: Layer;
   readonly role: string;
   /** In the state dict. */
   readonly name: string;
+  /** As the state dict has it: the weight, or one of those that it is worked out from. */
+  readonly tensor: Tensor;
 }
 
 export interface PythonModule {
   readonly source: string;
   /** Each weight of the map under its name in the state dict; layers that share a module share its names. */
   readonly state: readonly StateName[];
+  /** What the net's own class has beside those, under the names that the state dict has for them. */
+  readonly beside: readonly Tensor[];
 }
 
 /** What PyTorch's modules call their weights. */
@@ -37,7 +43,7 @@ const STATE_ROLES: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 /** @param map one without obstacles */
 export function writeModule(map: LayerMap): PythonModule {
   const builder = new ModuleBuilder(map);
-  return { source: builder.source(), state: builder.state };
+  return { source: builder.source(), state: builder.state, beside: builder.beside };
 }
 
 /** The names that layers' weights have in the state dict; those of operators without an expression are in none that was written. */
@@ -100,6 +106,26 @@ export function literalOf({ op }: Layer, { name, known, dtype, shape }: Tensor):
   return isStateName(name) && !OWN_NAME.test(name) ? null : pythonNumber(Math.fround(value!));
 }
 
+/** More numbers than the code of a module should be made of. */
+const MAX_CONSTANT = 2 ** 16;
+
+/** Whether a description of an architecture brings it along: published nets work it out, and have no parameter for it. */
+export function isConstant({ known, origin, dtype }: Tensor): boolean {
+  return origin.file === '' && dtype === 'float32' && known !== undefined && known.length <= MAX_CONSTANT && known.every(Number.isFinite);
+}
+
+function constantOf({ known = [], shape }: Tensor): string {
+  const [first = 0] = known;
+  if (known.every((value) => value === first)) return `torch.full(${pythonTuple(shape)}, ${shortNumber(first)})`;
+  return `torch.tensor([${known.map(shortNumber).join(', ')}]).reshape(${pythonTuple(shape)})`;
+}
+
+/** With no more digits than a float32 has; never a whole number, of which PyTorch would make integers. */
+function shortNumber(value: number): string {
+  const short = String(Number(Math.fround(value).toPrecision(9)));
+  return /^-?\d+$/.test(short) ? `${short}.0` : short;
+}
+
 /** The same layers with the single numbers at hand that they calculate with; layers that share one go on sharing it. */
 export async function withNumbers(layers: readonly Layer[]): Promise<readonly Layer[]> {
   const numbers = new Map<Tensor, Promise<Tensor>>();
@@ -119,10 +145,6 @@ const CHANNELS = /[._](weight|bias)$|\.(gamma|scale|layer_scale_?\d)$/;
 /** What this project itself calls numbers. */
 const OWN_NAME = /(^|\.)(add|sub|mul|div|pow|epsilon)(\.operand)?(_\d+)?$/;
 
-function isStateName(name: string): boolean {
-  return /^(?!\d)[\w-]+(\.[\w-]+)*$/.test(name) && !name.split('.').some((part) => OF_MODULES.has(part));
-}
-
 /** Every layer that has no expression in PyTorch. */
 export function moduleObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) => {
@@ -134,6 +156,7 @@ export function moduleObstacles(map: LayerMap): ModelError[] {
 
 class ModuleBuilder {
   readonly state: StateName[] = [];
+  readonly beside: Tensor[] = [];
   readonly #init: string[] = [];
   readonly #forward: string[] = [];
   readonly #variables = new Map<string, string>();
@@ -143,11 +166,13 @@ class ModuleBuilder {
   readonly #modules = new Map<string, string>();
   readonly #numbers = new Map<unknown, number>();
   #helpers = new Set<string>();
+  #hasBuffers = false;
 
-  constructor(readonly map: Pick<LayerMap, 'name' | 'inputs' | 'outputs' | 'layers'>) {
+  constructor(readonly map: Pick<LayerMap, 'name' | 'inputs' | 'outputs' | 'layers' | 'beside'>) {
     for (const word of ['self', 'torch', 'nn', 'F', 'put', 'Model']) this.#names.take(word);
     const inputs = map.inputs.map((port) => this.#variable(port.value, port.name));
     for (const layer of map.layers) this.#layer(layer);
+    for (const tensor of map.beside ?? []) this.#beside(tensor);
     const outputs = map.outputs.map(({ value }) => this.#variables.get(value)!);
     this.#forward.unshift(`    def forward(self, ${inputs.join(', ')}):`);
     this.#forward.push(`        return ${outputs.join(', ')}`);
@@ -169,7 +194,7 @@ class ModuleBuilder {
       'from torch import nn',
       '',
       '',
-      'def put(root, path, module):',
+      `def put(root, path, module${this.#hasBuffers ? ', persistent=True' : ''}):`,
       '    """Makes `module` the submodule of that path, with plain modules between."""',
       '    *parents, last = path.split(".")',
       '    for name in parents:',
@@ -178,6 +203,7 @@ class ModuleBuilder {
       '        root = root._modules[name]',
       '    if isinstance(module, nn.Parameter):',
       '        root.register_parameter(last, module)',
+      ...(this.#hasBuffers ? ['    elif isinstance(module, torch.Tensor):', '        root.register_buffer(last, module, persistent)'] : []),
       '    else:',
       '        root.add_module(last, module)',
       '',
@@ -203,6 +229,10 @@ class ModuleBuilder {
     const self = made === null ? null : this.#module(layer, made);
     const used = (role: string) => {
       const tensor = layer.weights[role]!;
+      const parts = partsOf(tensor);
+      // What is made of nothing goes where the picture is.
+      if (parts) return `${this.#derived(layer, role, tensor)}${parts.length === 0 ? `.to(${inputs[0]})` : ''}`;
+      if (isConstant(tensor) && literalOf(layer, tensor) === null) return this.#constant(layer, role, tensor);
       return literalOf(layer, tensor) ?? `${this.#parameter(layer, role)}${formOf(layer, tensor)?.used ?? ''}`;
     };
     const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, used(role)]) : []);
@@ -217,14 +247,18 @@ class ModuleBuilder {
     const key = JSON.stringify([made, Object.entries(layer.weights).map(([role, tensor]) => [role, this.#number(tensor)])]);
     const known = this.#modules.get(key);
     if (known !== undefined) {
-      for (const role of Object.keys(layer.weights)) this.state.push({ layer, role, name: `${known}.${roles[role]}` });
+      this.#stateOf(layer, roles, known);
       return `self.get_submodule(${pythonText(known)})`;
     }
     const path = this.#paths.take(this.#ownPath(layer, roles) ?? pathOf(layer.name));
     this.#modules.set(key, path);
     this.#init.push(`put(self, ${pythonText(path)}, ${made})`);
-    for (const role of Object.keys(layer.weights)) this.state.push({ layer, role, name: `${path}.${roles[role]}` });
+    this.#stateOf(layer, roles, path);
     return `self.get_submodule(${pythonText(path)})`;
+  }
+
+  #stateOf(layer: Layer, roles: Readonly<Record<string, string>>, path: string): void {
+    for (const role of Object.keys(layer.weights)) this.state.push({ layer, role, name: `${path}.${roles[role]}`, tensor: storedWeight(layer, role) });
   }
 
   /** Where the weights came from a state dict, the module that they had there. */
@@ -245,8 +279,54 @@ class ModuleBuilder {
       this.#modules.set(key, path);
       this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(storedWeight(layer, role).shape)}), requires_grad=False))`);
     }
-    this.state.push({ layer, role, name: path });
+    this.state.push({ layer, role, name: path, tensor: storedWeight(layer, role) });
     return `self.get_parameter(${pythonText(path)})`;
+  }
+
+  /** The expression of a weight that is worked out from others of the state dict. */
+  #derived(layer: Layer, role: string, tensor: Tensor): string {
+    const { derived, stored, shape } = tensor;
+    const { by, from, settings } = derived!;
+    const made = DERIVED[by]!;
+    this.#helpers.add(made.source);
+    const parts = from.map((part) => (part.derived ? this.#derived(layer, role, part) : this.#part(layer, role, part)));
+    const named = Object.entries(settings).map(([name, value]) => `${name}=${pythonNumber(value)}`);
+    const call = `${made.function}(${[...parts, ...named].join(', ')})`;
+    if (!stored) return call;
+    return stored.turned ? `${call}.reshape(${pythonTuple(shape.toReversed())}).t()` : `${call}.reshape(${pythonTuple(shape)})`;
+  }
+
+  #part(layer: Layer, role: string, part: Tensor): string {
+    const key = `parameter ${this.#number(part)}`;
+    const path = this.#modules.get(key) ?? this.#paths.take(part.name);
+    if (!this.#modules.has(key)) {
+      this.#modules.set(key, path);
+      this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(part.shape)}), requires_grad=False))`);
+    }
+    this.state.push({ layer, role, name: path, tensor: part });
+    return `self.get_parameter(${pythonText(path)})`;
+  }
+
+  /** Numbers that the net calculates with and no file has. */
+  #constant(layer: Layer, role: string, tensor: Tensor): string {
+    const key = `constant ${this.#number(tensor)}`;
+    const path = this.#modules.get(key) ?? this.#paths.take(pathOf(`${layer.name}.${role}`));
+    if (!this.#modules.has(key)) {
+      this.#modules.set(key, path);
+      this.#hasBuffers = true;
+      this.#init.push(`put(self, ${pythonText(path)}, ${constantOf(tensor)}, persistent=False)`);
+    }
+    return `self.get_buffer(${pythonText(path)})`;
+  }
+
+  /** A tensor that only the net's own class knows. */
+  #beside(tensor: Tensor): void {
+    const { name, shape, dtype } = tensor;
+    const isTaken = this.state.some((one) => one.name === name);
+    if (isTaken || !isStateName(name) || !STORAGE_CLASSES[dtype]) return;
+    this.beside.push(tensor);
+    this.#hasBuffers = true;
+    this.#init.push(`put(self, ${pythonText(name)}, torch.zeros(${pythonTuple(shape)}, dtype=torch.${dtype}))`);
   }
 
   #variable(value: string, wanted: string): string {
@@ -282,13 +362,3 @@ function pathOf(name: string): string {
     .filter((part) => part !== '');
   return parts.map((part) => (OF_MODULES.has(part) ? `${part}_` : part)).join('.') || 'layer';
 }
-
-/** Attributes of nn.Module itself, which neither submodules nor parameters can be called, at any level. */
-const OF_MODULES = new Set(
-  (
-    'forward training train eval parameters modules buffers children apply type half float double bfloat16 to to_empty cuda cpu xpu ipu mtia compile ' +
-    'add_module extra_repr get_buffer get_extra_state get_parameter get_submodule load_state_dict named_buffers named_children named_modules ' +
-    'named_parameters register_buffer register_module register_parameter requires_grad_ set_extra_state set_submodule share_memory state_dict zero_grad ' +
-    'dump_patches call_super_init T_destination'
-  ).split(' '),
-);

@@ -4,7 +4,7 @@ import { FEATURES_ALONE, family, type Names, RAW, TORCHVISION } from './family.j
 import { CLASSES, head, pooledHead } from './head.js';
 import { kerasPreprocessing } from './keras-input.js';
 import type { Activation, Net, Value } from './net.js';
-
+import { inPlaceOf } from './spelling.js';
 import type { Spell } from './store.js';
 
 /** Of one block: kernel, expanded channels, channels, squeeze and excitation, hard swish (else ReLU), stride. */
@@ -147,8 +147,7 @@ function timmNames(blocks: readonly Block[]): Spell {
   });
   names.set(`features.${blocks.length + 1}.0`, `blocks.${s + 1}.0.conv`);
   names.set(`features.${blocks.length + 1}.1`, `blocks.${s + 1}.0.bn1`);
-  // What lies in a Sequential that somebody put in the place of the classifier.
-  return (path) => names.get(path) ?? (path.startsWith('classifier.3.') ? path.replace('.3', '') : null);
+  return (path) => names.get(path) ?? inPlaceOf((layer) => names.get(layer), path);
 }
 
 /** timm widens behind the mean by a convolution. */

@@ -328,7 +328,8 @@ function attempt(family: Family, size: unknown, store: WeightStore, total: numbe
     }
     const beside = dropped.filter(({ name }) => family.training?.test(name) ?? false).concat(beyond);
     // Of nets that are no published classifiers, what stands before all names may be their class's own.
-    const isPublished = OF_CLASSES.has(store.ecosystem) && family.output === undefined && family.labels === undefined && family.classes === undefined && !family.input;
+    const isPublished =
+      OF_CLASSES.has(store.ecosystem) && family.output === undefined && family.labels === undefined && family.classes === undefined && !family.input;
     const isWrapped = isPublished && namesOfWeights(built).every((name) => `.${name}`.includes(`.${prefix}`));
     const more = { ...(isWrapped ? { wrapper: prefix } : {}), ...(beside.length > 0 ? { beside } : {}) };
     const map = { ...built, ...more, warnings: [...otherSize(family, size, options.arch), ...notices] };

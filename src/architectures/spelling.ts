@@ -32,13 +32,24 @@ export function spelling(table: Readonly<Record<string, string>>): (path: string
         );
         break;
       }
-      // What lies in a Sequential that somebody put in the place of a layer.
-      const [, layer = '', place] = /^(.*)(\.\d+)$/.exec(path) ?? [];
-      if (spelt === null && place !== undefined && table[layer] !== undefined) spelt = table[layer].replaceAll(/$|(?=\|)/g, place);
+      spelt ??= inPlaceOf((layer) => table[layer], path);
       known.set(path, spelt);
     }
     return spelt;
   };
+}
+
+/**
+ * What lies in a Sequential that somebody put in the place of a layer: `classifier.3.1.weight` is `head.1.weight` where `classifier.3` is `head`.
+ *
+ * @param known how layers are spelt
+ */
+export function inPlaceOf(known: (layer: string) => string | undefined, path: string): string | null {
+  for (let end = path.lastIndexOf('.'); end > 0; end = path.lastIndexOf('.', end - 1)) {
+    const spelt = known(path.slice(0, end));
+    if (spelt !== undefined) return spelt.replaceAll(/$|(?=\|)/g, path.slice(end));
+  }
+  return null;
 }
 
 /** Keras's name of a layer without one of its own: the first of a kind has the bare word. */

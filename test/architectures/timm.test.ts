@@ -39,6 +39,32 @@ describe("timm's nets", () => {
     expect(Object.fromEntries(done)).toEqual(convs);
   });
 
+  /** Dense classifiers of 1000 classes, the only ones of their nets. */
+  const classifiers = Object.entries(recorded).flatMap(([name, { shapes }]) => {
+    const found = Object.entries(shapes).filter(([path, shape]) => /\.weight$/.test(path) && shape[0] === 1000 && shape.length === 2);
+    return found.length === 1 ? [[name, found[0]![0].replace('.weight', ''), found[0]![1][1]!] as const] : [];
+  });
+
+  it.each(classifiers)('%s has its classifier, %s, replaced by Sequentials of numbers and of names', (name, at, features) => {
+    const { shapes } = recorded[name]!;
+    const body = Object.entries(shapes).filter(([path]) => !path.startsWith(`${at}.`));
+    const plain = atOnce(recogniseStateDict(blank(shapes), options)).map!;
+    const dense = (path: string, out: number, from: number) => ({ [`${at}.${path}.weight`]: [out, from], [`${at}.${path}.bias`]: [out] });
+    for (const [first, second] of [
+      ['0', '2'],
+      ['1', '3.0'],
+      ['hidden', 'out'],
+    ] as const) {
+      const { map, unknown } = atOnce(
+        recogniseStateDict(blank({ ...Object.fromEntries(body), ...dense(first, 64, features), ...dense(second, 9, 64) }), options),
+      );
+      expect(unknown, `${first}, ${second}`).toBeUndefined();
+      expect(map!.name).toBe(plain.name);
+      expect(map!.outputs[0]!.shape).toEqual(['N', 9]);
+      expect(map!.layers.map(({ name: layer }) => layer)).toEqual(expect.arrayContaining([`${at}.${first}`, `${at}.${second}`]));
+    }
+  });
+
   it.each([
     ['levit_conv_256', 'HardSigmoid'],
     ['levit_512d', 'Sigmoid'],

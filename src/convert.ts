@@ -189,10 +189,14 @@ function isNamedOtherwise({ format }: ModelFile): boolean {
 
 /** The net under the names of PyTorch's own class; null where there is nothing to say. */
 async function classNamed(edited: EditedMap, model: ModelFile): Promise<{ readonly edited?: EditedMap; readonly notices: readonly Notice[] } | null> {
-  if (!isNamedOtherwise(model) && edited.map.wrapper === undefined) return null;
-  const { withTorchNames, withoutWrapper } = await import('./architectures/torch-names.js');
-  const found = isNamedOtherwise(model) ? withTorchNames(edited.map) : withoutWrapper(edited.map);
+  const found = await inClassNames(edited.map, model);
   return found && { ...(found.map === edited.map ? {} : { edited: { ...edited, map: found.map } }), notices: found.notices };
+}
+
+async function inClassNames(map: LayerMap, model: ModelFile): Promise<{ readonly map: LayerMap; readonly notices: readonly Notice[] } | null> {
+  if (isNamedOtherwise(model)) return (await import('./architectures/torch-names.js')).withTorchNames(map);
+  if (map.wrapper !== undefined) return (await import('./architectures/torch-names.js')).withoutWrapper(map);
+  return map.architecture ? null : (await import('./architectures/position-tables.js')).withPositionTables(map);
 }
 
 function rewritten(edited: EditedMap, { map, change }: { readonly map: LayerMap; readonly change: Change }): EditedMap {

@@ -203,5 +203,5 @@ function scaledConv(
   const scaled = derive(`${name}.weight`, 'standardised', [kernel!, gain], { epsilon, factor });
   const pads = shape.slice(2).map((size) => Math.floor((size - 1) / 2));
   const attributes = { strides: [stride, stride], dilations: [1, 1], group, ...(asTensorFlow ? { auto_pad: 'SAME_UPPER' } : { pads: [...pads, ...pads] }) };
-  return net.module(path, 'Conv', x, { kernel: scaled, ...(bias ? { bias } : {}) }, attributes);
+  return net.module(path, 'Conv', x, { kernel: scaled, ...(bias ? { bias: derive(`${name}.bias`, 'joined', [bias]) } : {}) }, attributes);
 }

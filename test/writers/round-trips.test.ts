@@ -165,17 +165,20 @@ describe('features that are averaged over windows of several sizes', () => {
 });
 
 describe('by way of ONNX', () => {
-  it.each(['convnext', 'vit', 'ssd_vgg', 'resnet-bottleneck'])('%s comes back to PyTorch under the names and in the shapes of its own class', async (name) => {
-    const { files, options } = openDialect(ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder);
-    const there = memorySink();
-    await convert(files, there, 'model.onnx', { ...options, to: 'onnx' });
-    const back = memorySink();
-    await convert(memoryFileSet(Object.fromEntries(there.files), 'model.onnx'), back, 'model.pth', { to: 'pytorch' });
-    const found = await openModel(memoryFileSet(Object.fromEntries(back.files), 'model.pth'), { from: 'pytorch' });
-    const shapes = (all: readonly { readonly tensor: Tensor }[]) =>
-      Object.fromEntries(all.flatMap(({ tensor }) => (tensor.dtype === 'float32' ? [[tensor.name, tensor.shape]] : [])));
-    expect(shapes(found.tensors)).toEqual(shapes((await openModel(files, options)).tensors));
-  });
+  it.each(['convnext', 'vit', 'ssd_vgg', 'resnet-bottleneck', 'swin', 'swin-timm', 'maxvit', 'regnet_y'])(
+    '%s comes back to PyTorch under the names and in the shapes of its own class',
+    async (name) => {
+      const { files, options } = openDialect(ARCHITECTURE_CASES.find(({ title }) => title === `architectures/${name}`)!.folder);
+      const there = memorySink();
+      await convert(files, there, 'model.onnx', { ...options, to: 'onnx' });
+      const back = memorySink();
+      await convert(memoryFileSet(Object.fromEntries(there.files), 'model.onnx'), back, 'model.pth', { to: 'pytorch' });
+      const found = await openModel(memoryFileSet(Object.fromEntries(back.files), 'model.pth'), { from: 'pytorch' });
+      const shapes = (all: readonly { readonly tensor: Tensor }[]) =>
+        Object.fromEntries(all.flatMap(({ tensor }) => (tensor.dtype === 'float32' ? [[tensor.name, tensor.shape]] : [])));
+      expect(shapes(found.tensors)).toEqual(shapes((await openModel(files, options)).tensors));
+    },
+  );
 });
 
 /** The numbers of a weight, whatever their order. */

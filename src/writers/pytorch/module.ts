@@ -358,7 +358,7 @@ const KEYWORDS = new Set(
 function pathOf(name: string): string {
   const parts = name
     .split(/[/.]/)
-    .map((part) => part.replaceAll(/\W/g, '_'))
+    .map((part) => part.replaceAll(/[^\w-]/g, '_'))
     .filter((part) => part !== '');
   return parts.map((part) => (OF_MODULES.has(part) ? `${part}_` : part)).join('.') || 'layer';
 }

@@ -7,6 +7,7 @@ import { type LayerDraft, operatorOf } from '../model/ops/index.js';
 import { permute, reshape, type Tensor } from '../model/tensor.js';
 import { describeWeight, type WeightDocument } from '../model/weight-document.js';
 import { type Family, family, type Preprocessing, TORCHVISION } from './family.js';
+import { families } from './list.js';
 import { Departure, type Net, type Value } from './net.js';
 import type { ModuleKind } from './store.js';
 
@@ -66,6 +67,8 @@ function isSayable(value: AttributeValue): boolean {
 export function documentArchitecture(document: unknown, file: string, under = ''): Family {
   const { inputs, outputs, layers, name, beside = [] } = checked(document);
   const unused = new Set(beside);
+  // What is printed of a published net names no file, and so not what its files hold beside it.
+  const origin = families.find(({ sizes }) => name !== undefined && Object.hasOwn(sizes, name));
   const [input] = inputs;
   const order = input!.layout === 'nhwc' ? [3, 1, 2] : [1, 2, 3];
   return family<object>({
@@ -82,7 +85,8 @@ export function documentArchitecture(document: unknown, file: string, under = ''
       spell: (path) => (path.startsWith(under) ? path.slice(under.length) : path),
     })),
     measure: () => ({}),
-    training: { test: (tensor) => unused.has(tensor) || unused.has(under + tensor) },
+    training: { test: (tensor) => unused.has(tensor) || unused.has(under + tensor) || (origin?.training?.test(tensor) ?? false) },
+    ...(origin?.beyond ? { beyond: origin.beyond } : {}),
     build(net, x) {
       const values = new Map([[input!.value, x]]);
       for (const layer of layers) values.set(layer.outputs[0]!, addLayer(net, layer, values));

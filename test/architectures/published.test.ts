@@ -42,6 +42,14 @@ describe('published nets', () => {
     },
   );
 
+  it.each(listArchitectures().flatMap(({ nets }) => nets.filter((net) => Object.hasOwn(published, net))))('%s is read by what is printed of it', (name) => {
+    const document = describeArchitecture(name);
+    const described = { name: `${name}.json`, text: JSON.stringify(document) };
+    const { map, unknown } = atOnce(recogniseStateDict(blank(published[name]!), { ...options, described }));
+    expect(unknown).toBeUndefined();
+    expect(map!.layers.map(({ op }) => op)).toEqual(document.layers.map(({ op }) => op));
+  });
+
   it('are told from another size of the same family that the caller names', () => {
     const told = (arch: string) => atOnce(recogniseStateDict(blank(published.squeezenet1_1!), { ...options, arch })).map!.warnings;
     expect(told('squeezenet1_1')).toEqual([]);

@@ -87,7 +87,15 @@ export async function withLayers<T>(
       const recorded = options.golden && !widened ? recordedLayers(map, options.golden, toVerify.edited?.original) : null;
       const expected = [recorded, witness?.source, reference].filter((source) => source != null);
       const missing = new Set(written.keepsEveryLayer ? map.layers.filter((layer) => written.valueOf(layer) === undefined) : []);
-      return await work({ map, expected, actual, toleranceFor: (name, layer) => tolerances.layer(name, layer), missing, first: options.first });
+      return await work({
+        map,
+        expected,
+        actual,
+        toleranceFor: (name, layer) => tolerances.layer(name, layer),
+        missing,
+        mayReshape: written.partners !== undefined,
+        first: options.first,
+      });
     } finally {
       await witness?.close();
     }

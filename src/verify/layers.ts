@@ -17,6 +17,8 @@ export interface LayersToCompare {
   toleranceFor(witness: string, layer: Layer): Tolerance;
   /** Layers that the file should keep apart and does not. */
   readonly missing: ReadonlySet<Layer>;
+  /** Whether the file was made from the source's own net by somebody else, who may keep the same values, in the same order, in another shape. */
+  readonly mayReshape?: boolean;
   /** Whether to stop at the first layer that is out of tolerance. */
   readonly first?: boolean;
   /** Asked behind each layer that was compared: whether none should be looked at any more. */
@@ -38,6 +40,7 @@ export async function compareLayers({
   feeds,
   toleranceFor,
   missing,
+  mayReshape = false,
   first = false,
   isEnough,
 }: LayersToCompare): Promise<ComparedLayers> {
@@ -65,7 +68,9 @@ export async function compareLayers({
               shape: wanted.shape,
             };
             compared.set(layer, entry);
-            entry.comparison.add(wanted, await found.next(layer));
+            const value = await found.next(layer);
+            const isReshaped = mayReshape && layer.op === 'Reshape' && value.data.length === wanted.data.length;
+            entry.comparison.add(wanted, isReshaped ? { ...value, shape: wanted.shape } : value);
             isCut ||= isEnough?.(layer) === true;
             if (!isCut && (!first || entry.comparison.problem === null)) return;
             end = order.get(layer)!;

@@ -2,9 +2,12 @@
 import { onnx as schema } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { memoryFileSet } from '../../src/bytes/file-set.js';
+import { makeLayer } from '../../src/model/ops/index.js';
 import { foldBatchNorm } from '../../src/transforms/fold-batchnorm.js';
 import { verifyFiles } from '../../src/verify/files.js';
 import { roundToHalf } from '../../src/verify/half.js';
+import type { LayerSource } from '../../src/verify/layer-source.js';
+import { compareLayers } from '../../src/verify/layers.js';
 import { writtenOnnx } from './faults/catalogue.js';
 import { branchedNet, modelOf } from './faults/nets.js';
 import { change, constant, type Edit, editOnnx, nodeOf, rearrange } from './faults/onnx-edit.js';
@@ -57,4 +60,21 @@ describe('a file of another exporter', () => {
     expect(verdict).toBe('mismatch');
     expect(cause!.explainedBy[0]).toMatchObject({ kind, layer });
   });
+});
+
+it.each([
+  ['the same values in another shape', [1, 2, 3, 4], true],
+  ['values in another order', [1, 3, 2, 4], false],
+])('a Reshape of another exporter may have %s: %s', async (_, data, passed) => {
+  const layer = makeLayer({ name: 'r', op: 'Reshape', inputs: ['x'], outputs: ['y'], attributes: { shape: [1, 4] } });
+  const shows = (name: string, shape: readonly number[], values: readonly number[]): LayerSource => ({
+    name,
+    layers: new Set([layer]),
+    visit: async (_feeds, _sample, _layers, see) => see(layer, { shape, data: Float32Array.from(values) }),
+  });
+  const map = { ...branchedNet(), layers: [layer] };
+  const [expected, actual] = [shows('reference', [1, 4], [1, 2, 3, 4]), shows('ort-cpu', [1, 2, 2], data)];
+  const toleranceFor = () => ({ atol: 0, rtol: 1e-5, why: '' });
+  const compared = await compareLayers({ map, expected: [expected], actual, feeds: [[]], toleranceFor, missing: new Set(), mayReshape: true });
+  expect(compared.layers).toMatchObject([{ layer: 'r', passed }]);
 });

@@ -4,7 +4,7 @@ import type { Layer, LayerMap } from '../model/layer-map.js';
 import { makersOf } from '../model/ops/index.js';
 import { compareOutput, type OutputComparison, type Tolerance } from './compare.js';
 import type { NdArray } from './engine.js';
-import type { LayerSource } from './layer-source.js';
+import { ARRANGING, type LayerSource } from './layer-source.js';
 import type { FirstDifference, LayerReport } from './report.js';
 import type { Feeds } from './side.js';
 
@@ -69,7 +69,7 @@ export async function compareLayers({
             };
             compared.set(layer, entry);
             const value = await found.next(layer);
-            const isReshaped = mayReshape && layer.op === 'Reshape' && value.data.length === wanted.data.length;
+            const isReshaped = mayReshape && ARRANGING.has(layer.op) && value.data.length === wanted.data.length;
             entry.comparison.add(wanted, isReshaped ? { ...value, shape: wanted.shape } : value);
             isCut ||= isEnough?.(layer) === true;
             if (!isCut && (!first || entry.comparison.problem === null)) return;

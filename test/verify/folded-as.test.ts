@@ -65,7 +65,7 @@ describe('a file of another exporter', () => {
 it.each([
   ['the same values in another shape', [1, 2, 3, 4], true],
   ['values in another order', [1, 3, 2, 4], false],
-])('a Reshape of another exporter may have %s: %s', async (_, data, passed) => {
+])('what another exporter arranges may have %s: %s', async (_, data, passed) => {
   const layer = makeLayer({ name: 'r', op: 'Reshape', inputs: ['x'], outputs: ['y'], attributes: { shape: [1, 4] } });
   const shows = (name: string, shape: readonly number[], values: readonly number[]): LayerSource => ({
     name,

@@ -108,7 +108,7 @@ export interface StoredShape {
 
 export interface Replaced {
   readonly tensor: Tensor;
-  /** What was done, for reports: 'int8, steps of 0.7 deviations'. */
+  /** What was done, for reports: 'int8 in steps of 0.7 deviations'. */
   readonly method: string;
 }
 

@@ -95,15 +95,15 @@ export async function planCodes(tensor: Tensor, axis: number, form: CodeForm, le
   const spread = await spreadOf(tensor, axis, form);
   const steps = stepsFor(spread, form, level);
   const told = { steps, groupAt: () => 0, isTight: level === 'full' };
-  const levels = level === 'full' ? 'all levels' : `steps of ${level} deviations`;
+  const levels = level === 'full' ? 'in all levels' : `in steps of ${level} deviations`;
   if (form === 'channels') {
     const widened = (codes: Tensor, own: Float32Array) => dequantiseChannels(codes, axis, own);
-    return { ...told, range: [-INT8_MAX, INT8_MAX], zeros: null, perChannel: 1, method: `int8, ${levels}`, widened };
+    return { ...told, range: [-INT8_MAX, INT8_MAX], zeros: null, perChannel: 1, method: `int8 ${levels}`, widened };
   }
   // In the middle of what the range leaves free on both sides.
   const zero = Math.min(UINT8_MAX, Math.max(0, Math.round((UINT8_MAX - (spread.max + spread.min) / steps[0]!) / 2)));
   const widened = (codes: Tensor, [step]: Float32Array) => dequantiseAffine(codes, { dtype: 'uint8', scale: step!, min: 0 - zero * step! });
-  return { ...told, range: [0, UINT8_MAX], zeros: [zero], perChannel: 0, method: `uint8, ${levels}`, widened };
+  return { ...told, range: [0, UINT8_MAX], zeros: [zero], perChannel: 0, method: `uint8 ${levels}`, widened };
 }
 
 /**

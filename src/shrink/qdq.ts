@@ -89,7 +89,7 @@ async function codedProduct(layer: Layer, { scale }: ActivationCodes): Promise<L
   const made = standIn(
     original,
     dequantiseChannels(codes, axis, steps, new Int8Array(steps.length)),
-    `int8, ${most === INT8_MAX ? 'all levels' : 'half of the levels'}`,
+    `int8 in ${most === INT8_MAX ? 'all levels' : 'half of the levels'}`,
   );
   return { ...rest, kernel: made, ...(bias ? { bias: codedBias(bias, biases!, steps, scale) } : {}) };
 }

@@ -22,7 +22,7 @@ describe('steps', () => {
   ])('%s is right, keeps its predictions, and is small on the wire', (output, args, dtype) => {
     const { status, document } = shrink(output, '--step', '0.5', '--compress', 'gzip', ...args, ...GOLDEN);
     expect([status, document.report.verdict]).toEqual([0, 'match']);
-    expect(methodsOf(document)).toEqual(['as is', `${dtype}, all levels`, `${dtype}, steps of 0.5 deviations`]);
+    expect(methodsOf(document)).toEqual(['as is', `${dtype} in all levels`, `${dtype} in steps of 0.5 deviations`]);
     expect(document.report.quantisation.correctness.passed).toBe(true);
     expect(document.totals.onWire.after).toBeLessThan(0.6 * document.totals.onDisk.after);
     expect(document.changes.at(-1).message).toMatch(/in steps of 0\.5/);

@@ -20,7 +20,7 @@ describe('codes of 4 bits', () => {
 
   it('are two to a byte, right, and told for each weight', () => {
     expect([status, document.report.verdict, document.report.quantisation.correctness.passed]).toEqual([0, 'match', true]);
-    expect(methodsOf(document)).toEqual(['as is', 'int4 in blocks of 24', 'int4 in blocks of 32', 'int4 per channel', 'int8, all levels']);
+    expect(methodsOf(document)).toEqual(['as is', 'int4 in blocks of 24', 'int4 in blocks of 32', 'int4 per channel', 'int8 in all levels']);
     const fc1 = document.weights.find(({ layer, role }: { layer: string; role: string }) => layer === 'fc1' && role === 'kernel');
     // Half a byte for each value, and four for each block.
     expect(fc1).toMatchObject({ dtype: 'int4', byteLengthAfter: (512 * 48) / 2 + (512 / 32) * 48 * 4 });
@@ -92,7 +92,7 @@ describe('palettes', () => {
 
   it('take half a byte for each weight, are right, and lose less than steps of as many levels', () => {
     expect([status, document.report.verdict, document.report.quantisation.correctness.passed]).toEqual([0, 'match', true]);
-    expect(methodsOf(document)).toEqual(['as is', 'int8, all levels', 'palette of 16']);
+    expect(methodsOf(document)).toEqual(['as is', 'int8 in all levels', 'palette of 16']);
     const fc1 = document.weights.find(({ layer }: { layer: string }) => layer === 'fc1');
     expect(fc1).toMatchObject({ dtype: 'uint4', byteLengthAfter: (512 * 48) / 2 + 16 * 4 });
     expect(fc1.relativeError).toBeLessThan(0.12);

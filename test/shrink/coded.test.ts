@@ -87,8 +87,8 @@ describe('written', () => {
     const form = name === 'onnx' ? 'channels' : 'whole';
     const shrunk = await shrinkByStep(map, form, 0.8);
     expect(shrunk.map.layers.map(({ weights }) => weights.kernel!.replaces!.method)).toEqual([
-      `${form === 'channels' ? 'int8' : 'uint8'}, steps of 0.8 deviations`,
-      `${form === 'channels' ? 'int8' : 'uint8'}, all levels`,
+      `${form === 'channels' ? 'int8' : 'uint8'} in steps of 0.8 deviations`,
+      `${form === 'channels' ? 'int8' : 'uint8'} in all levels`,
     ]);
     const sink = memorySink();
     if (writer.carries !== 'model') throw new Error(name);

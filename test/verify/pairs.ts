@@ -164,7 +164,7 @@ function* batches(nets: Iterable<Trial>): Generator<Trial[]> {
   if (batch.length > 0) yield batch;
 }
 
-interface Prepared {
+export interface Prepared {
   readonly net: Trial;
   readonly feeds: readonly NdArray[];
   readonly expected: readonly NdArray[];
@@ -173,7 +173,7 @@ interface Prepared {
 }
 
 /** Null where nothing that can be compared comes out. */
-async function prepared(net: Trial, seed: number): Promise<Prepared | null> {
+export async function prepared(net: Trial, seed: number): Promise<Prepared | null> {
   const [port] = net.map.inputs;
   const feeds = [{ shape: port!.shape as readonly number[], data: fed(net.start, net.drafts[0], seed) }];
   const expected = await runLayers(net.map, feeds, () => {});

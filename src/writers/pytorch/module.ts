@@ -5,13 +5,18 @@
  */
 import { STORAGE_CLASSES } from '../../containers/pickle-writer.js';
 import { ModelError } from '../../errors.js';
+import { isFloatDType } from '../../model/dtype.js';
 import type { Layer, LayerMap } from '../../model/layer-map.js';
 import { Names } from '../../model/names.js';
 import { withKnown } from '../../model/numbers.js';
+import { beyondPlain, bindSlots, inferMap, operatorOf, type ValueType } from '../../model/ops/index.js';
 import { elementCount, hasOwnShape, permute, reshape, type Tensor } from '../../model/tensor.js';
 import { operatorInWords } from '../../words.js';
 import { DERIVED, partsOf } from './derived.js';
-import { EXPRESSIONS, type Expression } from './expressions.js';
+import type { Expression, Operands } from './expression.js';
+import { EXPRESSIONS } from './expressions.js';
+import { torchDType } from './graph-expressions.js';
+import { HELPERS, helpersFor } from './helpers.js';
 import { docText, isStateName, OF_MODULES, pythonNumber, pythonText, pythonTuple } from './python.js';
 
 export interface StateName {
@@ -42,7 +47,7 @@ const STATE_ROLES: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 
 /** @param map one without obstacles */
 export function writeModule(map: LayerMap): PythonModule {
-  const builder = new ModuleBuilder(map);
+  const builder = new ModuleBuilder(map, inferMap(map));
   return { source: builder.source(), state: builder.state, beside: builder.beside };
 }
 
@@ -149,9 +154,16 @@ const OWN_NAME = /(^|\.)(add|sub|mul|div|pow|epsilon)(\.operand)?(_\d+)?$/;
 export function moduleObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) => {
     const expression = EXPRESSIONS[layer.op];
-    const problem = !expression || layer.outputs.length !== 1 ? `${operatorInWords(layer)} has no translation to torch.nn` : expression.obstacle?.(layer);
+    const problem = expression && !layer.foreign ? (obstacleOf(layer, expression) ?? null) : `${operatorInWords(layer)} has no translation to torch.nn`;
     return problem ? [new ModelError('unsupported', problem, { layer: layer.name })] : [];
   });
+}
+
+function obstacleOf(layer: Layer, { isGeneral, isTuple, obstacle }: Expression): string | null | undefined {
+  const beyond = isGeneral ? null : beyondPlain(layer);
+  if (beyond !== null) return `${layer.op} ${beyond}, which has no translation to torch.nn`;
+  if (layer.outputs.length !== 1 && !isTuple) return `${layer.op} has ${layer.outputs.length} outputs, which has no translation to torch.nn`;
+  return obstacle?.(layer);
 }
 
 class ModuleBuilder {
@@ -168,8 +180,13 @@ class ModuleBuilder {
   #helpers = new Set<string>();
   #hasBuffers = false;
 
-  constructor(readonly map: Pick<LayerMap, 'name' | 'inputs' | 'outputs' | 'layers' | 'beside'>) {
-    for (const word of ['self', 'torch', 'nn', 'F', 'put', 'Model']) this.#names.take(word);
+  /** @param types of values, where a number's kind decides how it is computed */
+  constructor(
+    readonly map: Pick<LayerMap, 'name' | 'inputs' | 'outputs' | 'layers' | 'beside'>,
+    readonly types: ReadonlyMap<string, ValueType> = new Map(),
+  ) {
+    const functions = Object.values(DERIVED).map((made) => made.function);
+    for (const word of ['self', 'torch', 'nn', 'F', 'put', 'Model', ...Object.keys(HELPERS), ...functions]) this.#names.take(word);
     const inputs = map.inputs.map((port) => this.#variable(port.value, port.name));
     for (const layer of map.layers) this.#layer(layer);
     for (const tensor of map.beside ?? []) this.#beside(tensor);
@@ -222,9 +239,10 @@ class ModuleBuilder {
   }
 
   #layer(layer: Layer): void {
-    const { module, call, helper }: Expression = EXPRESSIONS[layer.op]!;
-    if (helper) this.#helpers.add(helper);
-    const inputs = layer.inputs.map((value) => this.#variables.get(value)!);
+    const { module, call, helpers, isTuple }: Expression = EXPRESSIONS[layer.op]!;
+    for (const name of helpers?.(layer) ?? []) for (const one of helpersFor(name)) this.#helpers.add(HELPERS[one]!);
+    // Where layers are asked about alone, nothing makes what they read.
+    const inputs = layer.inputs.map((value) => (value === '' ? undefined : (this.#variables.get(value) ?? '_')) as string);
     const made = module?.(layer) ?? null;
     const self = made === null ? null : this.#module(layer, made);
     const used = (role: string) => {
@@ -236,9 +254,10 @@ class ModuleBuilder {
       return literalOf(layer, tensor) ?? `${this.#parameter(layer, role)}${formOf(layer, tensor)?.used ?? ''}`;
     };
     const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, used(role)]) : []);
-    const expression = call(layer, { inputs, self, parameters });
-    const output = this.#variable(layer.outputs[0]!, layer.name);
-    this.#forward.push(`        ${output} = ${expression}`);
+    const slots = made === null ? (bindSlots(operatorOf(layer.op)!, layer, inputs, (_, slot) => parameters[slot]!) as Operands['slots']) : {};
+    const expression = call(layer, { inputs, self, parameters, slots, typeOf: (i) => this.types.get(layer.inputs[i]!) });
+    const outputs = layer.outputs.map((value, i) => this.#variable(value, i === 0 ? layer.name : `${layer.name}_${i}`));
+    this.#forward.push(`        ${outputs.join(', ')} = ${expression}${isTuple && outputs.length === 1 ? '[0]' : ''}`);
   }
 
   /** The expression of the layer's module. */
@@ -277,7 +296,9 @@ class ModuleBuilder {
     const path = this.#modules.get(key) ?? this.#paths.take(own);
     if (!this.#modules.has(key)) {
       this.#modules.set(key, path);
-      this.#init.push(`put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(storedWeight(layer, role).shape)}), requires_grad=False))`);
+      this.#init.push(
+        `put(self, ${pythonText(path)}, nn.Parameter(torch.zeros(${pythonTuple(storedWeight(layer, role).shape)}${dtypeArgument(tensor)}), requires_grad=False))`,
+      );
     }
     this.state.push({ layer, role, name: path, tensor: storedWeight(layer, role) });
     return `self.get_parameter(${pythonText(path)})`;
@@ -342,6 +363,9 @@ class ModuleBuilder {
     return known;
   }
 }
+
+/** Whole numbers are held as such: a state dict that is loaded fills what is there, in the dtype that is there. */
+const dtypeArgument = ({ dtype }: Tensor) => (isFloatDType(dtype) ? '' : `, dtype=${torchDType(dtype)}`);
 
 /** Whether a product's matrix is one of nn.Linear, by its name. */
 function isLinear({ op }: Layer, { name, shape }: Tensor): boolean {

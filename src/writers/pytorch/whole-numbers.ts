@@ -15,6 +15,9 @@ const FRACTIONS: Readonly<Record<string, string>> = {
   ReduceLogSumExp: 'PyTorch has no exponential of integers',
 };
 
+/** What becomes int64. */
+const SUMS: ReadonlySet<string> = new Set(['ReduceSum', 'ReduceL1', 'ReduceSumSquare']);
+
 export function wholeObstacles(map: LayerMap): ModelError[] {
   let types: ReadonlyMap<string, ValueType>;
   try {
@@ -31,8 +34,8 @@ export function wholeObstacles(map: LayerMap): ModelError[] {
     if (!dtype || isFloatDType(dtype)) return null;
     if (Object.hasOwn(FRACTIONS, layer.op)) return `${layer.op} of ${dtype} values: ${FRACTIONS[layer.op]}`;
     // A sum along an axis becomes int64; all else wraps around as it does in the source.
-    const wraps = layer.op === 'ReduceSum' && results.get(layer.outputs[0]!)?.wraps;
-    return wraps ? `ReduceSum of ${dtype} values may leave their range and wrap around, and PyTorch's is int64` : null;
+    const wraps = SUMS.has(layer.op) && results.get(layer.outputs[0]!)?.wraps;
+    return wraps ? `${layer.op} of ${dtype} values may leave their range and wrap around, and PyTorch's is int64` : null;
   };
   return map.layers.flatMap((layer) => {
     const found = problem(layer);

@@ -77,7 +77,7 @@ function plan(map: LayerMap): { layers: readonly CaffeLayer[]; obstacles: ModelE
     const rule = RULES[layer.op];
     const isKnown = rule && (layer.outputs.filter((value) => value !== '').length === 1 || layer.op === 'Split');
     const problem = isKnown
-      ? (beyondFloat32(layer, whole) ?? roundedOff(layer, types) ?? rule(layer, builder))
+      ? (flowingWeights(layer) ?? beyondFloat32(layer, whole) ?? roundedOff(layer, types) ?? rule(layer, builder))
       : `${operatorInWords(layer)} has no translation to Caffe`;
     if (typeof problem === 'string') {
       obstacles.push(new ModelError('unsupported', problem, { layer: layer.name }));
@@ -177,4 +177,11 @@ function quoted(text: string): string {
     return character === '"' || character === '\\' ? `\\${character}` : character;
   });
   return `"${bytes.join('')}"`;
+}
+
+/** Layers that Caffe has with stored weights alone, whatever else may flow into them elsewhere. */
+const STORED: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'BatchNormalization', 'PRelu']);
+
+function flowingWeights({ op, inputs }: Layer): string | null {
+  return STORED.has(op) && inputs.length > 1 ? `${op} with weights that flow in; those of Caffe are stored` : null;
 }

@@ -13,9 +13,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ...normalisation,
   ...arrangement,
   Gemm: (layer, net) => {
-    const { kernel } = layer.weights;
-    if (!kernel) return 'Gemm of two values that flow in';
-    const settings = { num_output: kernel.shape[0]!, bias_term: layer.weights.bias !== undefined };
+    const settings = { num_output: layer.weights.kernel!.shape[0]!, bias_term: layer.weights.bias !== undefined };
     return net.add(layer, 'InnerProduct', { inner_product_param: settings }, weightsOf(layer, 'kernel', 'bias'));
   },
   MatMul: (layer, net) => {

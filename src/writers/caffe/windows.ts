@@ -54,8 +54,7 @@ const uneven = (layer: Layer, { before, after }: Padding) =>
   `${layer.op} pads [${before}] before and [${after}] behind a picture of free size, and Caffe pads both sides alike; --input-shape gives the size`;
 
 const convolution: Rule = (layer, net) => {
-  const kernel = layer.weights.kernel;
-  if (!kernel) return 'Conv with a kernel that flows in';
+  const kernel = layer.weights.kernel!;
   const padding = paddingOf(layer, net);
   if (typeof padding === 'string') return padding;
   const shape = net.shape(layer.inputs[0]!);
@@ -79,8 +78,7 @@ const convolution: Rule = (layer, net) => {
 
 /** What is padded less on one side than on the other, or grows behind by `output_padding`, is cut off on the other. */
 const deconvolution: Rule = (layer, net) => {
-  const kernel = layer.weights.kernel;
-  if (!kernel) return 'ConvTranspose with a kernel that flows in';
+  const kernel = layer.weights.kernel!;
   const padding = paddingOf(layer, net);
   if (typeof padding === 'string') return padding;
   const after = padding.after.map((amount, axis) => amount - numbers(layer, 'output_padding')[axis]!);

@@ -33,6 +33,19 @@ describe('compareOutput', () => {
     );
   });
 
+  it.each([
+    [0.99, true],
+    [1.01, false],
+  ])('holds each group of places to a bound of its own: %s of it', (part, passes) => {
+    // Ten times as large in the second place, and a tenth of the whole's share in the first.
+    const groups = { axis: 1, groupOf: [0, 1], rtol: [1e-6, 2e-5] };
+    const bound = TOLERANCE.atol + 1e-6 * 10;
+    const comparison = compareOutput('y', { ...TOLERANCE, groups });
+    comparison.add(array([10, 100]), array([10 + part * bound, 100]), 0, true);
+    expect([comparison.report().passed, comparison.problem === null]).toEqual([passes, passes]);
+    expect(comparison.report().ofAllowed).toBeCloseTo(part, 6);
+  });
+
   it('with the smallest passing tolerance, and a hair more, passes', () => {
     fc.assert(
       fc.property(values, values, (expected, actual) => {

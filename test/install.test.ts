@@ -14,7 +14,7 @@ type Locked = { readonly resolved?: string; readonly hasInstallScript?: boolean;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIGITS = join(ROOT, 'demo/digits');
 /** What a clone has that goes into a package as it is. */
-const TRACKED = ['schemas', 'docs', 'demo', 'engines', 'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'];
+const TRACKED = ['schemas', 'docs', 'demo', 'engines', 'package.json', 'README.md', 'LICENSE', 'SECURITY.md'];
 /** What `npm run build` does in the clone: the build that these tests run on was made by the same script, and is not made a second time. */
 const BUILD = `
 import { cpSync } from 'node:fs';

@@ -268,7 +268,6 @@ export function paddedBy(
   graph: GraphTarget,
 ): FileValue {
   const f = new Formula(graph);
-  if (filling === 'edge' || filling === 'wrap') return repeated(x, [before, after], filling, made, f);
   const cutBefore = f.one('Relu', f.one('Neg', before));
   const sizes = f.sub(sizesOf(x, graph), f.add(cutBefore, f.one('Relu', f.one('Neg', after))));
   const cut = graph.node(
@@ -277,7 +276,9 @@ export function paddedBy(
     { T: FLOAT, Index: INT },
     x.shape.map(() => 'cut'),
   );
-  const pairs = graph.transpose(graph.reshape(graph.concat([f.one('Relu', before), f.one('Relu', after)], 0), [2, x.shape.length]), [1, 0]);
+  const added = [f.one('Relu', before), f.one('Relu', after)] as const;
+  if (filling === 'edge' || filling === 'wrap') return repeated(cut, added, filling, made, f);
+  const pairs = graph.transpose(graph.reshape(graph.concat(added, 0), [2, x.shape.length]), [1, 0]);
   const amounts = graph.cast(pairs, 'DT_FLOAT', 'DT_INT32');
   if (filling === 'reflect') return graph.node('MirrorPad', [cut, amounts], { T: FLOAT, Tpaddings: INT, mode: { s: btoa('REFLECT') } }, made);
   return graph.node('PadV2', [cut, amounts, filling], { T: FLOAT, Tpaddings: INT }, made);

@@ -188,18 +188,18 @@ export const EXPORTED_FILES: Readonly<Record<string, CostlyFile>> = {
         },
       ]),
   },
-  'a weight of a million axes': {
+  'a weight of five thousand axes': {
     name: 'net.pt2',
     bytes: () => {
       const program = { ...NOTHING, nodes: [relu('x', 'y')], parameters: { w: { shape: [1], values: [1] } } };
-      return exportedArchive({ ...program, parameters: { w: { shape: new Array(100_000).fill(1), values: [1] } } }, '2.9', exportedDocument(program), 9);
+      return exportedArchive({ ...program, parameters: { w: { shape: new Array(5_000).fill(1), values: [1] } } }, '2.9', exportedDocument(program), 9);
     },
     says: /./,
   },
-  '60,000 weights of nothing': {
+  '40,000 weights of nothing': {
     name: 'net.pt2',
     bytes: () =>
-      exported([relu('x', 'y')], { parameters: Object.fromEntries(times(60_000, (i) => `w${i}`).map((name) => [name, { shape: [0], values: [] }])) }),
+      exported([relu('x', 'y')], { parameters: Object.fromEntries(times(40_000, (i) => `w${i}`).map((name) => [name, { shape: [0], values: [] }])) }),
   },
   'a name of eight million letters': { name: 'net.pt2', bytes: () => exported([relu('x', 'a'.repeat(8e6)), relu('a'.repeat(8e6), 'y')]) },
 };

@@ -8,9 +8,7 @@ export interface Operands {
   readonly inputs: readonly string[];
   /** The expression of the layer's module, where it has one. */
   readonly self: string | null;
-  /** Expressions of its weights by role, where it has none. */
-  readonly parameters: Readonly<Record<string, string>>;
-  /** Expressions of both by their slots; only where it has no module. */
+  /** Expressions of what flows in and of weights, by slot; only where it has no module. */
   readonly slots: Readonly<Record<string, string | undefined>>;
   /** What flows in at a place, as far as it is known. */
   typeOf(input: number): ValueType | undefined;

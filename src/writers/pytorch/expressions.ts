@@ -32,7 +32,7 @@ function clamped(layer: Layer, x: string, dtype: DType | null | undefined): stri
 
 /** Two operands, of which the second may be a weight. */
 const binary = (symbol: string): Expression => ({
-  call: (_, { inputs: [a, b], parameters }) => `${a} ${symbol} ${b ?? parameters.operand}`,
+  call: (_, { inputs: [a], slots }) => `${a} ${symbol} ${slots.operand}`,
 });
 
 const fold = (name: string): Expression => ({
@@ -151,7 +151,6 @@ const averagePool: Expression = {
     const pads = padsOf(layer);
     const window = numbers(layer, 'kernel_shape');
     if (explicit(layer)) return explicit(layer);
-    if (numbers(layer, 'dilations').some((step) => step !== 1)) return 'AveragePool with gaps in its windows, which torch.nn has not';
     const half = pads.slice(0, window.length).every((amount, i) => 2 * amount <= window[i]!);
     if (isEven(pads) && half) return null;
     return number(layer, 'ceil_mode') ? 'AveragePool rounds up and pads more on one side than on the other, which torch.nn has not' : null;
@@ -208,7 +207,7 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
     call: (_, { inputs: [x], self, slots: { kernel, bias = 'None' } }) => (self === null ? `F.linear(${x}, ${kernel}, ${bias})` : `${self}(${x})`),
     isGeneral: true,
   },
-  MatMul: { call: (_, { inputs: [a, b], parameters }) => `torch.matmul(${a}, ${b ?? parameters.kernel})` },
+  MatMul: { call: (_, { inputs: [a], slots }) => `torch.matmul(${a}, ${slots.kernel})` },
   BatchNormalization: {
     // PyTorch's own differ in the ranks that they take, and put a counter of batches into the state dict that they are given.
     module: (layer) => (layer.inputs.length > 1 ? null : `BatchNorm(${layer.weights.scale!.shape[0]}, eps=${argument(layer, 'epsilon')})`),
@@ -304,16 +303,15 @@ export const EXPRESSIONS: Readonly<Record<string, Expression>> = {
   Sub: binary('-'),
   Mul: binary('*'),
   Div: {
-    call: (_, { inputs: [a, b], parameters, typeOf }) => {
+    call: (_, { inputs: [a], slots: { operand }, typeOf }) => {
       const dtype = typeOf(0)?.dtype;
-      const by = b ?? parameters.operand;
-      return dtype && !isFloatDType(dtype) ? `torch.div(${a}, ${by}, rounding_mode="trunc")` : `${a} / ${by}`;
+      return dtype && !isFloatDType(dtype) ? `torch.div(${a}, ${operand}, rounding_mode="trunc")` : `${a} / ${operand}`;
     },
   },
   Pow: {
-    call: (_, { inputs: [a, b], parameters, typeOf }) => {
-      const [dtype, other] = [typeOf(0)?.dtype, b === undefined ? undefined : typeOf(1)?.dtype];
-      const power = `${a} ** ${b ?? parameters.operand}`;
+    call: (_, { inputs: [a], slots: { operand }, typeOf }) => {
+      const [dtype, other] = [typeOf(0)?.dtype, typeOf(1)?.dtype];
+      const power = `${a} ** ${operand}`;
       // PyTorch's is of the wider kind, the source's of the first.
       return dtype && other && dtype !== other ? `(${power}).to(${torchDType(dtype)})` : power;
     },

@@ -156,7 +156,7 @@ export const GRAPH_EXPRESSIONS: Readonly<Record<string, Expression>> = {
     ...unary((x, layer) => `${x}.to(${torchDType(String(layer.attributes.to))})`),
     obstacle: (layer) => dtypeObstacle(layer, 'to'),
   },
-  Constant: { call: (_, { parameters }) => parameters.value! },
+  Constant: { call: (_, { slots }) => slots.value! },
   ConstantOfShape: {
     call: (layer, { inputs: [shape] }) => `torch.full(whole(${shape}), ${fillOf(layer)}, dtype=${torchDType(String(layer.attributes.dtype))})`,
     helpers: () => ['whole'],

@@ -15,7 +15,7 @@ import { castWeights } from '../cast-weights.js';
 import { byteProgress } from '../progress.js';
 import { PYTORCH } from '../targets.js';
 import type { WeightsWriter, WriteOptions, WriteResult, Writer } from '../writer.js';
-import { moduleObstacles, withNumbers, writeModule } from './module.js';
+import { moduleObstacles, type PythonModule, withNumbers, writeModule } from './module.js';
 import { paddingNotices, withPadsInNumbers } from './pads.js';
 import { wholeObstacles } from './whole-numbers.js';
 
@@ -52,17 +52,19 @@ export const pytorch: Writer = {
     const settled = await settledMap(map);
     const obstacles = [...moduleObstacles(settled), ...wholeObstacles(settled)];
     // What no module can be made of has no names in one.
-    return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(settled), options);
+    return obstacles.length > 0 ? obstacles : pytorchWeights.check(namedWeights(writeModule(settled)), options);
   },
 
   async write(given, sink, name, options) {
     const map = await settledMap(given);
+    const module = writeModule(channelsFirst(map));
+    const weights = namedWeights(module);
     // Written first, so that the state dict, which is the model, gets its name last.
-    const { warnings } = await writeStateDict(namedWeights(map), sink, name, options);
+    const { warnings } = await writeStateDict(weights, sink, name, options);
     const file = await sink.create(`${name.replace(/\.[^./]+$/, '')}${PYTORCH.beside}`);
-    await file.write(new TextEncoder().encode(writeModule(channelsFirst(map)).source));
+    await file.write(new TextEncoder().encode(module.source));
     await file.close();
-    return { warnings: [...paddingNotices(given), ...strangeWeights(map), ...warnings] };
+    return { warnings: [...paddingNotices(given), ...strangeWeights(map, weights), ...warnings] };
   },
 };
 
@@ -73,8 +75,7 @@ async function settledMap(map: LayerMap): Promise<LayerMap> {
 }
 
 /** The weights under their names in the state dict, each once. */
-function namedWeights(map: LayerMap): Tensor[] {
-  const { state, beside } = writeModule(map);
+function namedWeights({ state, beside }: PythonModule): Tensor[] {
   return [
     ...new Map([...state.map(({ name, tensor }) => [name, { ...tensor, name }] as const), ...beside.map((tensor) => [tensor.name, tensor] as const)]).values(),
   ];
@@ -87,10 +88,10 @@ const STATE_DICTS: ReadonlySet<string> = new Set(['pytorch', 'safetensors']);
  * What the class that a recognised state dict is of does not know: weights that are worked out from its own in a way that the module cannot repeat,
  * and numbers that are too many for its code.
  */
-function strangeWeights(map: LayerMap): readonly Notice[] {
+function strangeWeights(map: LayerMap, weights: readonly Tensor[]): readonly Notice[] {
   if (!map.architecture || !STATE_DICTS.has(map.format)) return [];
   const { wrapper = '' } = map;
-  const strange = namedWeights(map).filter(({ name, origin }) => origin.name !== name && plainName(origin.name ?? '') !== wrapper + name);
+  const strange = weights.filter(({ name, origin }) => origin.name !== name && plainName(origin.name ?? '') !== wrapper + name);
   const folded = map.warnings.some(({ code }) => code === 'folded');
   if (strange.length === 0 || folded) return [];
   const [{ name }] = strange as [Tensor];

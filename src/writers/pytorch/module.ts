@@ -154,7 +154,7 @@ const OWN_NAME = /(^|\.)(add|sub|mul|div|pow|epsilon)(\.operand)?(_\d+)?$/;
 export function moduleObstacles(map: LayerMap): ModelError[] {
   return map.layers.flatMap((layer) => {
     const expression = EXPRESSIONS[layer.op];
-    const problem = expression && !layer.foreign ? (obstacleOf(layer, expression) ?? null) : `${operatorInWords(layer)} has no translation to torch.nn`;
+    const problem = expression && !layer.foreign ? obstacleOf(layer, expression) : `${operatorInWords(layer)} has no translation to torch.nn`;
     return problem ? [new ModelError('unsupported', problem, { layer: layer.name })] : [];
   });
 }
@@ -255,7 +255,7 @@ class ModuleBuilder {
     };
     const parameters = Object.fromEntries(made === null ? Object.keys(layer.weights).map((role) => [role, used(role)]) : []);
     const slots = made === null ? (bindSlots(operatorOf(layer.op)!, layer, inputs, (_, slot) => parameters[slot]!) as Operands['slots']) : {};
-    const expression = call(layer, { inputs, self, parameters, slots, typeOf: (i) => this.types.get(layer.inputs[i]!) });
+    const expression = call(layer, { inputs, self, slots, typeOf: (i) => this.types.get(layer.inputs[i]!) });
     const outputs = layer.outputs.map((value, i) => this.#variable(value, i === 0 ? layer.name : `${layer.name}_${i}`));
     this.#forward.push(`        ${outputs.join(', ')} = ${expression}${isTuple && outputs.length === 1 ? '[0]' : ''}`);
   }
